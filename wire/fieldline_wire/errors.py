@@ -1,0 +1,16 @@
+"""Errors of the wire format, split by whose fault it is (wire.md 1.4).
+
+Rules: whatever a peer sends raises PeerError or nothing; a caller that breaks a bound gets UsageError.
+"""
+
+
+class WireError(Exception):
+    """Base of all errors of this package."""
+
+
+class PeerError(WireError):
+    """The peer's bytes break the format: drop them, count them, go on."""
+
+
+class UsageError(WireError):
+    """The calling program asked for something the format cannot say: a fault of ours."""
