@@ -1,0 +1,83 @@
+"""The demo's boards: each with its own fan and its own key, kept from start to start.
+
+Rules: everything lives under one folder, so that a second start goes on where the first stopped; keys are drawn
+once, in files that only their owner reads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from fieldline_boards.build import build
+from fieldline_boards.catalog import load_board
+from fieldline_boards.emulated.vm import VmBoard
+from fieldline_boards.identity import make_identity
+from fieldline_boards.spec import BoardSpec
+from fieldline_harness.demo.fans import FANS, Fan
+
+KINDS = ("pico_w", "pico_w", "pico_w", "esp32_devkitc")  # the last counts by hardware, the others by interrupt
+UPDATE_S = 0.25  # how often a fan's speed follows its curve
+KEY_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One emulated node: its id (8 bytes), its device key, its fan, its board."""
+
+    node: bytes
+    key: bytes
+    fan: Fan
+    board: VmBoard
+
+
+def make_crew(folder: Path, say: Callable[[str], None]) -> list[Member]:
+    """Build the firmware for each kind of board and make the boards, not yet switched on."""
+    specs: dict[str, BoardSpec] = {}
+    for kind in dict.fromkeys(KINDS):
+        say(f"building the firmware for {kind}")
+        specs[kind] = load_board(kind)
+        report = build(specs[kind], folder / "firmware" / kind)
+        say(f"  {report.mpy_bytes:,} bytes of .mpy, budget {specs[kind].budget.mpy_bytes:,}")
+    members = []
+    for number, (fan, kind) in enumerate(zip(FANS, KINDS, strict=True), 1):
+        node = bytes.fromhex("feed0000000000") + bytes([number])
+        home = folder / "boards" / fan.name
+        home.mkdir(parents=True, exist_ok=True)
+        key = _kept_key(home / "key")
+        identity = home / "files" / "identity.bin"
+        identity.parent.mkdir(exist_ok=True)
+        _write_private(identity, make_identity(node, 0, key))
+        board = VmBoard(specs[kind], home, unique_id=node, files=folder / "firmware" / kind)
+        members.append(Member(node, key, fan, board))
+    return members
+
+
+async def turn(member: Member, started: float) -> None:
+    """Let the member's fan follow its curve until cancelled. `started`: time.monotonic() of the switch-on."""
+    sensor = next(s for s in member.board.spec.sensors if s.kind == "tachometer")
+    assert sensor.pin is not None
+    while True:
+        rpm = member.fan.rpm(time.monotonic() - started)
+        await member.board.pins.pulse(sensor.pin, rpm / 60 * PULSES_PER_TURN)
+        await asyncio.sleep(UPDATE_S)
+
+
+PULSES_PER_TURN = 2
+
+
+def _kept_key(path: Path) -> bytes:
+    if not path.exists():
+        _write_private(path, secrets.token_bytes(KEY_BYTES))
+    return path.read_bytes()
+
+
+def _write_private(path: Path, content: bytes) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(fd, "wb") as file:
+        file.write(content)
