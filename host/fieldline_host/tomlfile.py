@@ -99,6 +99,10 @@ class Table:
             raise self.error(key, f"[[{self._child(key)}]] must be an array of tables")
         return [self._file.child(f"{self._child(key)}#{i}", item) for i, item in enumerate(value)]
 
+    def has(self, key: str) -> bool:
+        """Whether `key` stands in the file; does not count as asked for."""
+        return key in self._values
+
     def keys(self) -> Iterator[str]:
         """The keys that stand in the file; each counts as asked for."""
         self._asked.update(self._values)

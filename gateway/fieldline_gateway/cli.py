@@ -1,0 +1,168 @@
+"""`fieldline gateway`: run, check, status, enroll.
+
+Rules: words in, one call of a part, words out; no logic. A key is never an argument, where every user of the
+machine could read it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from fieldline_gateway import app, config, logs
+from fieldline_gateway.control import ask
+from fieldline_gateway.errors import GatewayError, UsageError
+from fieldline_gateway.registry import KEY_BYTES, NODE_BYTES, Registry
+
+EPILOG = """examples:
+  fieldline gateway example > gateway.toml
+  fieldline gateway check -c gateway.toml
+  fieldline gateway enroll -c gateway.toml e66178c1ab3c4d21 --name fan-1 < key.hex
+  fieldline gateway run -c gateway.toml
+  fieldline gateway status -c gateway.toml
+"""
+
+
+def main(argv: list[str]) -> int:
+    """Run `fieldline gateway`; 0 done, 1 failed, 2 wrong words (a ConfigError is the front door's)."""
+    words = _parser().parse_args(argv)
+    try:
+        return int(words.run(words))
+    except GatewayError as error:
+        print(f"fieldline gateway: error: {error}", file=sys.stderr)
+        return 2 if isinstance(error, UsageError) else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="fieldline gateway",
+        description="Brings readings from nodes to MQTT; stores each before it acknowledges it.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parts = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, run, summary in (
+        ("run", _run, "run until SIGTERM or Ctrl-C"),
+        ("check", _check, "say what a configuration file would do, or which line is wrong"),
+        ("status", _status, "what the running gateway sees: nodes, store, sinks, links, refusals"),
+        ("enroll", _enroll, "let a node speak: its id, and its key on standard input or from a file"),
+        ("example", _example, "print a configuration file to begin with"),
+    ):
+        part = parts.add_parser(
+            name,
+            help=summary,
+            description=summary,
+            epilog="example:\n" + next(line for line in EPILOG.splitlines() if f"gateway {name}" in line),
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        part.set_defaults(run=run)
+        if name != "example":
+            part.add_argument("-c", "--config", type=Path, default=Path("gateway.toml"), metavar="FILE",
+                              help="configuration file (default: gateway.toml)")  # fmt: skip
+        if name == "status":
+            part.add_argument("--json", action="store_true", help="one JSON object, for programs")
+        if name == "enroll":
+            part.add_argument("node", metavar="NODE", help=f"node id, {2 * NODE_BYTES} hexadecimal digits")
+            part.add_argument("--name", default="", help="a name for people")
+            part.add_argument("--key-file", type=Path, metavar="FILE",
+                              help=f"{2 * KEY_BYTES} hexadecimal digits (default: stdin)")  # fmt: skip
+    return parser
+
+
+def _run(words: argparse.Namespace) -> int:
+    settings = config.load(words.config)
+    logs.setup(settings.log_form, settings.log_level)
+    asyncio.run(app.run(settings))
+    return 0
+
+
+def _check(words: argparse.Namespace) -> int:
+    settings = config.load(words.config)
+    bound = settings.store.retention
+    broker, listener = settings.mqtt, settings.listener
+    print(f"{words.config}: right")
+    print(f"  gateway   {settings.name}, data in {settings.data}")
+    print(f"  links     serial {', '.join(settings.serial.ports)} at {settings.serial.baud} baud")
+    age = f" and {bound.max_age_ms // 86_400_000} days" if bound.max_age_ms else ""
+    print(f"  store     at most {bound.max_bytes // 1024**2} MiB{age}")
+    if broker:
+        tls = "TLS" if broker.address.tls else "no TLS"
+        print(f"  mqtt      {broker.address.host}:{broker.address.port}, {tls}, topic {broker.topic}")
+    if listener:
+        print(f"  listener  {listener.host}:{listener.port}, for subscribers on this machine")
+    return 0
+
+
+def _status(words: argparse.Namespace) -> int:
+    told = ask(config.load(words.config).control_socket, "status")
+    if words.json:
+        print(json.dumps(told))
+    else:
+        show(told, Console())
+    return 0
+
+
+def _enroll(words: argparse.Namespace) -> int:
+    settings = config.load(words.config)
+    node = _hex(words.node, NODE_BYTES, "node id")
+    try:
+        text = words.key_file.read_text() if words.key_file else sys.stdin.readline()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{words.key_file}: {error}") from None
+    key = _hex(text.strip(), KEY_BYTES, "key")
+    settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    registry = Registry(app.registry_path(settings))
+    registry.open()
+    try:
+        new = registry.enroll(node, words.name or node.hex(), 0, key, time.time_ns() // 1_000_000)
+    finally:
+        registry.close()
+    print(f"{node.hex()}: {'enrolled' if new else 'known; its key is now this one'}")
+    return 0
+
+
+def _example(_: argparse.Namespace) -> int:
+    print(config.EXAMPLE, end="")
+    return 0
+
+
+def _hex(text: str, size: int, what: str) -> bytes:
+    try:
+        value = bytes.fromhex(text)
+    except ValueError:
+        value = b""
+    if len(value) != size:
+        raise UsageError(f"the {what} must be {2 * size} hexadecimal digits, not {len(text)} characters")
+    return value
+
+
+def show(told: dict[str, Any], console: Console) -> None:
+    """The status as tables."""
+    nodes = Table("node", "name", "class", "last number", "stored", "gaps", "heard", title="nodes")
+    for node in told["nodes"]:
+        for cls, state in node["classes"].items():
+            nodes.add_row(node["node"], node["name"], cls, str(state["last"]), str(state["stored"]),
+                          str(state["gaps"]), _ago(node["heard_s"]))  # fmt: skip
+        if not node["classes"]:
+            nodes.add_row(node["node"], node["name"], "", "", "", "", _ago(node["heard_s"]))
+    console.print(nodes)
+    store = told["store"]
+    held = f", HELD: {store['held']}" if store["held"] else ""
+    console.print(f"store: {store['bytes'] / 1024**2:.1f} of {store['max_bytes'] / 1024**2:.0f} MiB{held}")
+    for name in ("sinks", "links"):
+        for entry in told[name]:
+            console.print(f"{name[:-1]}: " + ", ".join(f"{key} {value}" for key, value in entry.items()))
+    if told["refused"]:
+        console.print("refused: " + ", ".join(f"{kind} {count}" for kind, count in told["refused"].items()))
+
+
+def _ago(seconds: float | None) -> str:
+    return "never" if seconds is None else f"{seconds:.0f} s ago"

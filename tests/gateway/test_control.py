@@ -1,0 +1,62 @@
+"""The control socket: it answers its own user, one question each, and stalls for nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from fieldline_gateway.control import ControlServer, ask
+from fieldline_gateway.errors import UsageError
+
+
+def serving(path: Path, work: Callable[[], Awaitable[None]]) -> None:
+    async def run() -> None:
+        async with ControlServer(path, {"status": lambda: {"nodes": [1]}}):
+            await work()
+
+    asyncio.run(run())
+
+
+def test_a_question_is_answered_and_only_the_owner_may_ask(tmp_path: Path) -> None:
+    path = tmp_path / "control.sock"
+
+    async def work() -> None:
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert await asyncio.to_thread(ask, path, "status") == {"nodes": [1]}
+        assert "unknown word" in (await asyncio.to_thread(ask, path, "secrets"))["error"]
+
+    serving(path, work)
+    assert not path.exists()
+
+
+def test_it_works_in_a_folder_too_deep_for_a_socket_address(tmp_path: Path) -> None:
+    folder = tmp_path / ("d" * 100) / ("e" * 100)
+    folder.mkdir(parents=True)
+
+    async def work() -> None:
+        assert await asyncio.to_thread(ask, folder / "control.sock", "status") == {"nodes": [1]}
+
+    serving(folder / "control.sock", work)
+
+
+@pytest.mark.parametrize("said", [b"x" * 10_000, b"\xff\xfe\n", b"\n", b""])
+def test_nonsense_gets_an_error_or_nothing_and_the_next_is_served(tmp_path: Path, said: bytes) -> None:
+    path = tmp_path / "control.sock"
+
+    async def work() -> None:
+        _, writer = await asyncio.open_unix_connection(path)
+        writer.write(said)
+        writer.close()
+        assert await asyncio.to_thread(ask, path, "status") == {"nodes": [1]}
+
+    serving(path, work)
+
+
+def test_no_gateway_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+    for path in (tmp_path / "control.sock", tmp_path / "no" / "control.sock"):
+        with pytest.raises(UsageError, match="fieldline gateway run"):
+            ask(path, "status")
