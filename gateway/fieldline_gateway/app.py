@@ -1,0 +1,280 @@
+"""The gateway put together: links in, rules, store, sinks out, and what is done from time to time.
+
+Rules: only wires parts together and stops them in order: links first, so that nothing new comes; then the sinks, which
+wait for what is in flight; then checkpoint and store. One gateway a data folder. A sink that fails never stops intake.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import os
+import random
+import signal
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from fieldline_gateway import logs, status
+from fieldline_gateway.config import Config
+from fieldline_gateway.control import ControlServer
+from fieldline_gateway.errors import GatewayError, UsageError
+from fieldline_gateway.ingest import checkpoint
+from fieldline_gateway.ingest.came import Moment
+from fieldline_gateway.ingest.rules import Ingest
+from fieldline_gateway.links.serial import SerialLinks
+from fieldline_gateway.mqtt.client import Address
+from fieldline_gateway.mqtt.errors import MqttError
+from fieldline_gateway.mqtt.listener import Listener
+from fieldline_gateway.records import ALARM, BULK, CLASSES, LIVE, Position
+from fieldline_gateway.registry import Registry
+from fieldline_gateway.sinks.mqtt import MqttSink
+from fieldline_gateway.sinks.mqtt_config import MqttConfig
+from fieldline_gateway.sinks.payload import JsonPayload
+from fieldline_gateway.store.files import DiskFiles
+from fieldline_gateway.store.state import StoreState
+from fieldline_gateway.store.store import Store
+
+HOUSEKEEPING_S = 1.0
+CHECKPOINT_S = 2.0
+"""A start after a kill replays at most about so much of the log."""
+SINK_PAUSE_S = 5.0
+"""A sink that failed is started again after this."""
+
+log = logging.getLogger("fieldline.gateway")
+
+
+def registry_path(config: Config) -> Path:
+    """Where the registry's file is."""
+    return config.data / "registry.db"
+
+
+async def run(config: Config) -> None:
+    """Run until SIGTERM or SIGINT. UsageError or StoreError where it cannot begin."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_log_fault)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    with _only_one(config.data):
+        gateway = Gateway(config)
+        async with gateway.running():
+            await stop.wait()
+            logs.event(logs.INFO, "gateway-stops")
+    logs.event(logs.INFO, "gateway-stopped")
+
+
+class Gateway:
+    """One gateway; running() starts and stops it."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._registry = Registry(registry_path(config))
+        self._store = Store(
+            DiskFiles(config.data / "store"),
+            StoreState(config.data / "store.db"),
+            config.store,
+            utc_ms=_utc_ms,
+            random32=lambda: random.SystemRandom().getrandbits(32),
+        )
+        self._links = SerialLinks(config.serial, self._receive)
+        self._listener: Listener | None = None
+        self._sinks: list[MqttSink] = []
+        self._seen_version = 0
+        self._flush_planned = False
+        self._began = time.monotonic()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Everything runs while this is entered."""
+        async with AsyncExitStack() as stack:
+            stack.callback(self._registry.close)
+            await self._open_state()
+            stack.push_async_callback(self._store.close)
+            await self._rebuild()
+            stack.push_async_callback(self._checkpoint)
+            control = {"status": self.status}
+            await stack.enter_async_context(ControlServer(self._config.control_socket, control))
+            await self._make_sinks(stack)
+            await self._store.keep_sinks([sink.name for sink in self._sinks])
+            for sink in self._sinks:
+                stack.push_async_callback(_end, asyncio.create_task(self._keep_sink(sink)))
+            stack.push_async_callback(_end, asyncio.create_task(self._keep_house()))
+            stack.push_async_callback(_end, asyncio.create_task(self._links.run()))
+            logs.event(
+                logs.INFO, "gateway-runs", gateway=self._id, run=self._run, nodes=len(self._ingest.states)
+            )
+            yield
+
+    def status(self) -> dict[str, Any]:
+        """What `fieldline gateway status` shows."""
+        return {
+            "gateway": {
+                "name": self._config.name,
+                "id": self._id,
+                "run": self._run,
+                "uptime_s": time.monotonic() - self._began,
+            },
+            "nodes": status.nodes(self._ingest.states.values(), _utc_ms()),
+            "store": self._store.status(),
+            "sinks": [
+                {"sink": sink.name, **sink.status(), **self._store.reader(sink.name).status()}
+                for sink in self._sinks
+            ],
+            "links": self._links.status(),
+            "refused": {kind: count for kind, count in self._ingest.refusals.counts.items() if count},
+            "listener": self._listener.status() if self._listener else None,
+        }
+
+    async def _open_state(self) -> None:
+        """Registry and store; the run number is on disk before anything can be sealed with it."""
+        self._registry.open()
+        self._id, self._run = self._registry.begin_run(random.SystemRandom().getrandbits(16))
+        self._loaded = self._registry.load()
+        DiskFiles(self._config.data / "store").make()
+        await self._store.open(self._loaded.positions)
+
+    async def _rebuild(self) -> None:
+        """The state of ingest: the last checkpoint, and the log behind it."""
+        self._ingest = Ingest(self._store, self._id, self._run)
+        self._reload()
+        checkpoint.load(self._ingest, self._loaded)
+        count = 0
+        for cls in (LIVE, ALARM, BULK):
+            position = Position(cls, self._loaded.positions.get(cls, 0))
+            self._store.checkpoint(position)
+            async for batch in self._store.replay(position):
+                checkpoint.replay(self._ingest, [stored.record for stored in batch])
+                count += len(batch)
+        self._store.on_durable.append(self._durable)
+        checkpoint.finish_replay(self._ingest, _utc_ms())
+        logs.event(logs.INFO, "gateway-rebuilt", replayed=count)
+
+    def _reload(self) -> None:
+        """Nodes, desired settings and commands, as the registry has them now."""
+        self._seen_version = self._registry.version()
+        self._ingest.set_nodes(self._registry.nodes())
+        self._ingest.set_desired(self._registry.desired())
+        self._ingest.set_commands(self._registry.open_commands(_utc_ms()))
+
+    async def _make_sinks(self, stack: AsyncExitStack) -> None:
+        config = self._config
+        if config.mqtt is not None:
+            payload = JsonPayload(config.name, config.mqtt.topic)
+            self._sinks.append(MqttSink(config.mqtt, payload, "mqtt"))
+        if config.listener is not None:
+            try:
+                self._listener = await stack.enter_async_context(
+                    Listener(config.listener.host, config.listener.port)
+                )
+            except MqttError as error:
+                raise UsageError(str(error)) from error
+            host = "127.0.0.1" if config.listener.host in ("0.0.0.0", "") else config.listener.host
+            own = MqttConfig(Address(host, self._listener.port), f"fieldline-{config.name}-own", retain=True)
+            self._sinks.append(MqttSink(own, JsonPayload(config.name, own.topic), "listener"))
+            logs.event(logs.INFO, "listener-open", address=f"{config.listener.host}:{self._listener.port}")
+
+    # --- links and store
+
+    def _receive(self, link: str, sealed: bytes) -> None:
+        now = Moment(_utc_ms(), time.monotonic_ns() // 1_000_000)
+        self._ingest.receive(now, link, sealed)
+        self._plan_flush()
+
+    def _durable(self, position: Position) -> None:
+        self._ingest.durable(position)
+        self._plan_flush()
+
+    def _plan_flush(self) -> None:
+        """Send what there is at the end of this turn of the loop: one Ack for all that came in it."""
+        if self._ingest.downlinks and not self._flush_planned:
+            self._flush_planned = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flush_planned = False
+        for downlink in self._ingest.downlinks.take():
+            self._links.send(downlink.link, downlink.sealed)
+
+    # --- from time to time
+
+    async def _keep_house(self) -> None:
+        saved_at = time.monotonic()
+        while True:
+            await asyncio.sleep(HOUSEKEEPING_S)
+            try:
+                if self._registry.version() != self._seen_version:
+                    self._reload()
+                    logs.event(logs.INFO, "registry-read-again", nodes=len(self._ingest.states))
+            except GatewayError as error:
+                logs.event(logs.ERROR, "registry-failed", error=error)
+            if time.monotonic() - saved_at >= CHECKPOINT_S:
+                await self._checkpoint()
+                saved_at = time.monotonic()
+
+    async def _checkpoint(self) -> None:
+        """Save what changed, so that a start replays little and the log may let go of what is behind."""
+        positions = {cls: self._store.durable(cls) for cls in CLASSES}
+        changed = checkpoint.changes(self._ingest, positions, _utc_ms())
+        try:
+            await asyncio.to_thread(self._registry.save, changed)
+        except GatewayError as error:
+            checkpoint.give_back(self._ingest, changed)
+            logs.event(logs.ERROR, "checkpoint-failed", error=error)
+            return
+        checkpoint.saved(self._ingest, changed)
+        for cls, seq in positions.items():
+            self._store.checkpoint(Position(cls, seq))
+
+    async def _keep_sink(self, sink: MqttSink) -> None:
+        """Run a sink again and again: its faults are its own."""
+        while True:
+            try:
+                await sink.run(self._store.reader(sink.name))
+            except Exception:
+                log.exception("sink-failed", extra={"fields": {"sink": sink.name, "again_s": SINK_PAUSE_S}})
+            await asyncio.sleep(SINK_PAUSE_S)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+@contextmanager
+def _only_one(folder: Path) -> Iterator[None]:
+    """Hold the data folder for this process. UsageError where another gateway has it."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fd = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise UsageError(
+            f"{folder}: {error.strerror}; give the gateway a folder that it may write"
+        ) from error
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(fd)
+        raise UsageError(f"another gateway runs with {folder}: stop it, or use another data folder") from None
+    try:
+        yield
+    finally:
+        os.close(fd)
+
+
+def _utc_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _log_fault(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """An error that nobody took is a fault of this program: say all that is known, and go on."""
+    error = context.get("exception")
+    log.error(
+        "fault",
+        exc_info=error,
+        extra={"fields": {"message": context.get("message", ""), "error": repr(error)}},
+    )

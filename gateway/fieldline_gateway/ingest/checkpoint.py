@@ -1,0 +1,156 @@
+"""The state of ingest to the registry and back, and rebuilt from the log behind it (wire.md 3.5, 5.10).
+
+Rules: a checkpoint holds what is on disk and the log positions it belongs to; whatever came later stands in the log
+and is replayed at the start, before anything is heard or answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from fieldline_gateway.errors import StoreHeld
+from fieldline_gateway.ingest.clock import Boots
+from fieldline_gateway.ingest.node import ClassState, NodeState
+from fieldline_gateway.ingest.rules import Ingest
+from fieldline_gateway.ingest.settled import NumberSet
+from fieldline_gateway.records import KIND_GAP, KIND_HELLO, KIND_REPORT, Record
+from fieldline_gateway.registry import Checkpoint, Heard, Settled
+from fieldline_wire.errors import PeerError
+from fieldline_wire.messages import Hello
+from fieldline_wire.seal import ReplayWindow
+
+
+def load(ingest: Ingest, checkpoint: Checkpoint) -> None:
+    """Take over a checkpoint; state of nodes that are not enrolled is left alone."""
+    for node, stream, _ in checkpoint.ended:
+        if node in ingest.states:
+            ingest.states[node].ended.add(stream)
+    for heard in checkpoint.heard:
+        state = ingest.states.get(heard.node)
+        if state is None:
+            continue
+        state.window = ReplayWindow(heard.epoch, heard.counter)
+        state.epoch = heard.epoch
+        state.heard_ms = heard.heard_ms
+        state.boots = Boots(heard.boots)
+        if heard.stream is not None:
+            state.begin_stream(heard.stream)
+        if heard.hello is not None:
+            _note_hello(state, heard.hello)
+    for row in checkpoint.settled:
+        state = ingest.states.get(row.node)
+        if state is not None and row.stream in state.streams:
+            numbers = state.streams[row.stream][row.cls]
+            numbers.seen = NumberSet(row.ranges)
+            numbers.durable = NumberSet(row.ranges)
+            numbers.oldest = row.oldest
+            numbers.gaps = row.gaps
+
+
+def changes(ingest: Ingest, positions: Mapping[int, int], now_ms: int) -> Checkpoint:
+    """What changed since this was called last, with the log positions on disk now; save it, or give it back."""
+    states = [ingest.states[node] for node in ingest.changed]
+    results = list(ingest.results)
+    ingest.changed.clear()
+    ingest.results.clear()
+    over = [(state, stream) for state in states for stream in state.ended & state.streams.keys()]
+    settled = [
+        Settled(state.node.id, state.stream, cls, numbers.durable.ranges, numbers.oldest, numbers.gaps)
+        for state in states
+        if state.stream is not None
+        for cls, numbers in state.current().items()
+    ]
+    return Checkpoint(
+        positions=dict(positions),
+        heard=tuple(_heard(state) for state in states if state.epoch >= 0),
+        settled=tuple(settled),
+        ended=tuple((state.node.id, stream, now_ms) for state, stream in over if _all_durable(state, stream)),
+        results=tuple(results),
+    )
+
+
+def give_back(ingest: Ingest, checkpoint: Checkpoint) -> None:
+    """The checkpoint could not be saved: it is part of the next one."""
+    ingest.changed.update(heard.node for heard in checkpoint.heard)
+    ingest.results[:0] = checkpoint.results
+
+
+def saved(ingest: Ingest, checkpoint: Checkpoint) -> None:
+    """The checkpoint is on disk: streams that are over are needed no more."""
+    for node, stream, _ in checkpoint.ended:
+        ingest.states[node].streams.pop(stream, None)
+
+
+def replay(ingest: Ingest, records: Iterable[Record]) -> None:
+    """Records of the log behind the checkpoint, in the order of their class."""
+    for record in records:
+        state = ingest.states.get(record.node)
+        if state is None:
+            continue
+        ingest.changed.add(record.node)
+        if record.epoch > state.epoch or (record.epoch, record.counter) > state.window.state():
+            state.window = ReplayWindow(record.epoch, record.counter)
+            state.epoch = record.epoch
+        state.heard_ms = max(state.heard_ms, record.received_ms)
+        if record.kind == KIND_HELLO:
+            _replay_hello(state, record)
+        elif record.kind in (KIND_REPORT, KIND_GAP):
+            if record.stream not in state.streams and record.stream not in state.ended:
+                state.begin_stream(record.stream)
+            if record.stream in state.streams:
+                _settle(state.streams[record.stream][record.cls], record)
+
+
+def finish_replay(ingest: Ingest, now_ms: int) -> None:
+    """Store the gaps of streams that ended shortly before the gateway stopped. StoreHeld is put off."""
+    for state in ingest.states.values():
+        for stream in state.ended & state.streams.keys():
+            try:
+                ingest.numbered.end_stream(state, stream, now_ms)
+            except StoreHeld:
+                return
+
+
+def _settle(numbers: ClassState, record: Record) -> None:
+    for first, last in numbers.seen.missing(record.first, record.last):
+        numbers.settle(first, last)
+        if record.kind == KIND_GAP:
+            numbers.gaps += last - first + 1
+
+
+def _replay_hello(state: NodeState, record: Record) -> None:
+    try:
+        hello = Hello.from_bytes(record.payload)
+    except PeerError:
+        return  # written by another version of this program; the node says it again
+    state.boots.hello(record.epoch, hello.uptime, record.received_ms)
+    if hello.stream in state.ended:
+        return
+    if hello.stream != state.stream:
+        state.begin_stream(hello.stream)
+    state.note_hello(hello, record.payload)
+
+
+def _note_hello(state: NodeState, payload: bytes) -> None:
+    try:
+        hello = Hello.from_bytes(payload)
+    except PeerError:
+        return
+    if hello.stream == state.stream:
+        state.note_hello(hello, payload)
+
+
+def _heard(state: NodeState) -> Heard:
+    epoch, counter = state.window.state()
+    return Heard(
+        state.node.id, epoch, counter, state.stream, state.heard_ms, state.boots.pairs(), state.hello
+    )
+
+
+def _all_durable(state: NodeState, stream: int) -> bool:
+    """Whether the gaps that ended this stream are on disk, too."""
+    return all(_same(numbers) for numbers in state.streams[stream].values())
+
+
+def _same(numbers: ClassState) -> bool:
+    return numbers.seen.ranges == numbers.durable.ranges and not numbers.lost()

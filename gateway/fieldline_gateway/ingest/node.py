@@ -1,0 +1,152 @@
+"""What ingest knows of one node while it runs: its window, its stream, what is settled and where it was heard.
+
+Rules: two sets for each class. `seen` is what the store has taken, so that a repeat is not stored twice;
+`durable` is what is on disk, and an Ack is made from that alone.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from fieldline_gateway.ingest.ccm import AesCcm
+from fieldline_gateway.ingest.clock import Boots
+from fieldline_gateway.ingest.settled import NumberSet
+from fieldline_gateway.records import CLASSES
+from fieldline_gateway.registry import Node
+from fieldline_wire.messages import Hello, Report
+from fieldline_wire.seal import WINDOW, Header, ReplayWindow
+
+MAX_SHOWN = 256
+"""Sensors whose last value is kept for status; a board has a handful."""
+
+
+@dataclass(slots=True)
+class ClassState:
+    """One class of one stream."""
+
+    seen: NumberSet = field(default_factory=NumberSet)
+    durable: NumberSet = field(default_factory=NumberSet)
+    oldest: int = 0
+    """The oldest number that the node had when this stream was first heard of, 0 where it did not say."""
+    next: int = 0
+    """The number after the last that the node has given, as of its last Hello; 0 where it did not say."""
+    gaps: int = 0
+    """How many of the settled numbers are in gaps."""
+
+    @property
+    def last(self) -> int:
+        """The highest number that the node is known to have given."""
+        return max(self.seen.highest, self.next - 1)
+
+    def settle(self, first: int, last: int) -> None:
+        self.seen.add(first, last)
+        self.durable.add(first, last)
+
+    def lost(self) -> list[tuple[int, int]]:
+        """Numbers that were given and that nothing is known of, once the stream is over."""
+        starts = [number for number in (self.seen.first, self.oldest) if number]
+        return self.seen.missing(min(starts), self.last) if starts and self.last >= min(starts) else []
+
+
+Stream = dict[int, ClassState]
+
+
+def new_stream() -> Stream:
+    return {cls: ClassState() for cls in CLASSES}
+
+
+class NodeState:
+    """One enrolled node."""
+
+    __slots__ = (
+        "boots",
+        "ccm",
+        "config_version",
+        "counter_down",
+        "ended",
+        "epoch",
+        "heard_ms",
+        "hello",
+        "link",
+        "node",
+        "readings",
+        "recent",
+        "repeats",
+        "rival",
+        "stream",
+        "streams",
+        "window",
+    )
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.ccm = AesCcm(node.key)
+        self.window = ReplayWindow()
+        self.epoch = -1
+        """Of the last message that counted; downlinks go to this boot."""
+        self.stream: int | None = None
+        self.streams: dict[int, Stream] = {}
+        self.ended: set[int] = set()
+        self.boots = Boots()
+        self.hello: bytes | None = None
+        self.config_version: int | None = None
+        self.link: str | None = None
+        """Where it was heard last, None while it was not heard in this run."""
+        self.heard_ms = 0
+        """UTC."""
+        self.counter_down = 0
+        self.recent: OrderedDict[tuple[int, int], bytes] = OrderedDict()
+        """Tags of the last messages by (epoch, counter): an exact repeat is no clone."""
+        self.rival = (-1, -1, 0)
+        """(epoch, counter) of the last message of an older boot, and how many came with ascending counters."""
+        self.repeats = 0
+        """Reports and Gaps that came again."""
+        self.readings: dict[tuple[int, int], tuple[int, int]] = {}
+        """The last (value, UTC in ms of its arrival) by (sensor, quantity)."""
+
+    def enrolled_anew(self, node: Node) -> None:
+        """The registry has another key or name for it."""
+        self.node = node
+        self.ccm = AesCcm(node.key)
+
+    def accept(self, header: Header, tag: bytes, link: str, now_ms: int) -> None:
+        """The message counts: PeerError where the window refuses it."""
+        self.window.accept(header.epoch, header.counter)
+        self.recent[header.epoch, header.counter] = tag
+        if len(self.recent) > WINDOW:
+            self.recent.popitem(last=False)
+        self.epoch = header.epoch
+        self.link = link
+        self.heard_ms = now_ms
+
+    def current(self) -> Stream:
+        """The stream that the node counts in; ValueError where none was heard of."""
+        if self.stream is None:
+            raise ValueError("no stream yet")
+        return self.streams[self.stream]
+
+    def begin_stream(self, stream: int) -> None:
+        """The node counts in this stream from now on; the one before is over."""
+        if self.stream is not None:
+            self.ended.add(self.stream)
+        self.stream = stream
+        self.streams[stream] = new_stream()
+
+    def note_readings(self, report: Report, now_ms: int) -> None:
+        """Keep the values that are shown as the node's present state."""
+        shown = self.readings
+        for reading in report.readings:
+            place = (reading.sensor, reading.quantity)
+            if place in shown or len(shown) < MAX_SHOWN:
+                shown[place] = (reading.value, now_ms)
+
+    def note_hello(self, hello: Hello, payload: bytes) -> None:
+        """Keep what a Hello in the current stream says."""
+        self.hello = payload
+        self.config_version = hello.config_version
+        stream = self.current()
+        for cls, next_number, oldest in hello.classes:
+            state = stream[cls]
+            state.oldest = state.oldest or oldest
+            state.next = max(state.next, next_number)

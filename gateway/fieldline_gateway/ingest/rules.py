@@ -1,0 +1,237 @@
+"""The gateway's rules: sealed bytes come in, records go to the store, and answers go down (wire.md 3, 5, 6.4).
+
+Rules: no I/O and no clock in here; time comes in as a Moment, answers are taken with downlinks.take(). Whatever a
+peer sends is a record, an answer, or a counted refusal; nothing that it sends raises.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from fieldline_gateway import logs
+from fieldline_gateway.errors import StoreHeld
+from fieldline_gateway.ingest import refusals
+from fieldline_gateway.ingest.came import Came, Moment
+from fieldline_gateway.ingest.clock import answer
+from fieldline_gateway.ingest.downlinks import Downlinks
+from fieldline_gateway.ingest.node import NodeState
+from fieldline_gateway.ingest.numbered import Numbered, StorePort
+from fieldline_gateway.ingest.refusals import Refusals
+from fieldline_gateway.records import (
+    BULK,
+    KIND_CONFIG,
+    KIND_HELLO,
+    KIND_LOG,
+    KIND_RESULT,
+    LIVE,
+    TIME_ARRIVAL,
+    Position,
+    Record,
+)
+from fieldline_gateway.registry import Command, Node
+from fieldline_wire import messages
+from fieldline_wire.errors import PeerError
+from fieldline_wire.messages import (
+    HELLO_WANTS_TIME,
+    RESULT_TAKEN,
+    Config,
+    Gap,
+    Hello,
+    Log,
+    Report,
+    Result,
+    TimeSync,
+    Unknown,
+)
+from fieldline_wire.seal import TAG_SIZE, Header, open_sealed, peek
+
+CLONE_MS = 60_000
+"""A message of an older boot from another link, so soon after one on the first, is a second device."""
+CLONE_TIMES = 3
+"""Messages of an older boot with ascending counters that make a second device of a repeat."""
+MAX_TTL_S = 0xFFFF
+"""wire.md 5.12: two bytes."""
+
+
+class Ingest:
+    """The rules for all enrolled nodes."""
+
+    def __init__(self, store: StorePort, gateway: int, run: int) -> None:
+        self.states: dict[bytes, NodeState] = {}
+        self.refusals = Refusals()
+        self.downlinks = Downlinks(gateway, run)
+        self.changed: set[bytes] = set()
+        """Nodes whose state is to go into the next checkpoint."""
+        self.results: list[tuple[bytes, int, int, bytes]] = []
+        """(node, command id, status, payload) to be kept in the registry."""
+        self.unknown_types = 0
+        self.numbered = Numbered(store, self.downlinks, self.refusals, self.changed)
+        self._store = store
+        self._desired: Mapping[bytes, tuple[int, bytes]] = {}
+        self._commands: dict[bytes, list[Command]] = {}
+
+    def set_nodes(self, nodes: Iterable[Node]) -> None:
+        """The enrolled nodes: new ones are added, of known ones key and name are replaced."""
+        for node in nodes:
+            state = self.states.get(node.id)
+            if state is None:
+                self.states[node.id] = NodeState(node)
+            elif state.node != node:
+                state.enrolled_anew(node)
+
+    def set_desired(self, desired: Mapping[bytes, tuple[int, bytes]]) -> None:
+        """Desired version and Config message of each node that has one."""
+        self._desired = desired
+
+    def set_commands(self, commands: Iterable[Command]) -> None:
+        """The commands that wait for a result."""
+        done = {(node, command) for node, command, _, _ in self.results}
+        self._commands = {}
+        for command in commands:
+            if (command.node, command.id) not in done:
+                self._commands.setdefault(command.node, []).append(command)
+
+    def receive(self, now: Moment, link: str, sealed: bytes) -> None:
+        """A sealed message came in on a link."""
+        try:
+            header = peek(sealed)
+        except PeerError as error:
+            self.refusals.add(refusals.MALFORMED, now.mono_ms, link, error=error)
+            return
+        state = self.states.get(header.node)
+        kind = _may_speak(header, state)
+        if kind is not None or state is None:
+            self.refusals.add(kind or refusals.UNKNOWN_NODE, now.mono_ms, link, node=header.node)
+            return
+        try:
+            payload = open_sealed(state.ccm, header, sealed)
+        except PeerError:
+            self.refusals.add(refusals.WRONG_KEY, now.mono_ms, link, node=header.node)
+            return
+        came = Came(now, link, header, state, payload)
+        tag = bytes(sealed[-TAG_SIZE:])
+        try:
+            state.accept(header, tag, link, now.utc_ms)
+        except PeerError:
+            self._refuse(came, _kind_of_repeat(came, tag))
+            return
+        self.changed.add(header.node)
+        try:
+            message = messages.decode(payload)
+        except PeerError as error:
+            self.refusals.add(refusals.BAD_MESSAGE, now.mono_ms, link, node=header.node, error=error)
+            return
+        self._take(came, message)
+
+    def durable(self, position: Position) -> None:
+        """The log of this class is on disk up to here."""
+        self.numbered.durable(position)
+
+    def _take(self, came: Came, message: object) -> None:
+        if isinstance(message, Report):
+            self.numbered.report(came, message)
+        elif isinstance(message, Gap):
+            self.numbered.gap(came, message)
+        elif isinstance(message, Hello):
+            self._hello(came, message)
+        elif isinstance(message, TimeSync) and not message.answer:
+            came.state.boots.time_sync(came.header.epoch, message.uptime_ms, came.now.utc_ms)
+            self._tell_time(came, message.uptime_ms)
+        elif isinstance(message, Config) and message.reported:
+            self._config(came, message)
+        elif isinstance(message, Result):
+            self._result(came, message)
+        elif isinstance(message, Log):
+            time_ms, quality = came.state.boots.at(came.header.epoch, message.uptime, came.now.utc_ms)
+            self._append(came.state, came.record(BULK, KIND_LOG, time_ms, quality))
+        elif isinstance(message, Unknown):
+            self.unknown_types += 1
+        else:
+            self._refuse(came, refusals.UNEXPECTED)
+
+    def _hello(self, came: Came, hello: Hello) -> None:
+        """Answer with the time, an Ack for each class and the desired settings (wire.md 6.4), then what waits."""
+        state = came.state
+        state.boots.hello(came.header.epoch, hello.uptime, came.now.utc_ms)
+        if hello.stream in state.ended:
+            self._refuse(came, refusals.ENDED_STREAM)
+            return
+        if hello.flags & HELLO_WANTS_TIME:
+            self._tell_time(came, hello.uptime * 1000)
+        try:
+            if hello.stream != state.stream:
+                self.numbered.new_stream(came, hello.stream)
+            state.note_hello(hello, came.payload)
+            self._store.append(came.record(LIVE, KIND_HELLO, came.now.utc_ms, TIME_ARRIVAL))
+        except StoreHeld as error:
+            for cls, _, _ in hello.classes:
+                self.downlinks.hold(state, cls, error.reason)
+        else:
+            for cls, _, _ in hello.classes:
+                self.downlinks.ack(state, cls)
+        desired = self._desired.get(came.header.node)
+        if desired is not None and desired[0] != hello.config_version:
+            self.downlinks.say_bytes(state, desired[1])
+        for command in self._commands.get(came.header.node, ()):
+            ttl = min((command.until_ms - came.now.utc_ms) // 1000, MAX_TTL_S)
+            if ttl > 0:
+                self.downlinks.say(state, messages.Command(command.id, command.code, command.argument, ttl))
+
+    def _config(self, came: Came, config: Config) -> None:
+        came.state.config_version = config.version
+        if config.refused is not None:
+            sensor, key, why = config.refused
+            logs.event(
+                logs.WARNING, "node-refused-config", node=came.header.node, sensor=sensor, key=key, reason=why
+            )
+        self._append(came.state, came.record(LIVE, KIND_CONFIG, came.now.utc_ms, TIME_ARRIVAL))
+
+    def _result(self, came: Came, result: Result) -> None:
+        node = came.header.node
+        waiting = self._commands.get(node, [])
+        if result.status != RESULT_TAKEN and any(command.id == result.id for command in waiting):
+            self._commands[node] = [command for command in waiting if command.id != result.id]
+            self.results.append((node, result.id, result.status, result.payload))
+        self._append(came.state, came.record(LIVE, KIND_RESULT, came.now.utc_ms, TIME_ARRIVAL))
+
+    def _tell_time(self, came: Came, uptime_ms: int) -> None:
+        message = answer(uptime_ms, came.now.utc_ms)
+        if message is not None:
+            self.downlinks.say(came.state, message)
+
+    def _append(self, state: NodeState, record: Record) -> None:
+        """Store what has no number. Held, it is let go: the node says it again, or it was a log line."""
+        try:
+            self._store.append(record)
+        except StoreHeld as error:
+            self.downlinks.hold(state, record.cls, error.reason)
+
+    def _refuse(self, came: Came, kind: str) -> None:
+        self.refusals.add(kind, came.now.mono_ms, came.link, node=came.header.node)
+
+
+def _may_speak(header: Header, state: NodeState | None) -> str | None:
+    """Why the sender is not even listened to."""
+    if header.downlink:
+        return refusals.UNEXPECTED
+    if state is None:
+        return refusals.UNKNOWN_NODE
+    if state.node.revoked_ms is not None:
+        return refusals.REVOKED
+    return None if header.key_number == state.node.key_number else refusals.WRONG_KEY
+
+
+def _kind_of_repeat(came: Came, tag: bytes) -> str:
+    """Whether an authentic message that the window refuses is a repeat or a second device's."""
+    state = came.state
+    place = (came.header.epoch, came.header.counter)
+    known = state.recent.get(place)
+    if known is not None:
+        return refusals.REPLAY if known == tag else refusals.CLONE
+    if came.header.epoch < state.epoch:
+        times = state.rival[2] + 1 if place > state.rival[:2] else 1
+        state.rival = (*place, times)
+        soon = came.now.utc_ms - state.heard_ms < CLONE_MS
+        if times >= CLONE_TIMES or (soon and state.link not in (None, came.link)):
+            return refusals.CLONE
+    return refusals.REPLAY

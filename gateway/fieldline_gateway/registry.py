@@ -1,0 +1,296 @@
+"""What the gateway knows of its nodes: keys, replay windows, what is settled, desired settings, commands (SQLite).
+
+Rules: state only; the stream is in the logs. The file holds keys, so nobody but its owner may read it.
+Blocking: the gateway calls it from one worker thread, except while it starts. A checkpoint is written in
+one transaction with the log positions that it belongs to; what came later is found again in the log.
+sqlite3.Error becomes RegistryError here.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fieldline_gateway.errors import RegistryError, UsageError
+
+KEY_BYTES = 16
+"""AES-128 (wire.md 3.1)."""
+NODE_BYTES = 8
+MAX_RUN = 0xFFFFFF
+"""wire.md 3.2: three bytes."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS node (
+    id BLOB PRIMARY KEY, name TEXT NOT NULL, key_number INTEGER NOT NULL, key BLOB NOT NULL,
+    added_ms INTEGER NOT NULL, revoked_ms INTEGER);
+CREATE TABLE IF NOT EXISTS heard (
+    node BLOB PRIMARY KEY, epoch INTEGER NOT NULL, counter INTEGER NOT NULL, stream INTEGER,
+    heard_ms INTEGER NOT NULL, boots BLOB NOT NULL, hello BLOB);
+CREATE TABLE IF NOT EXISTS settled (
+    node BLOB, stream INTEGER, cls INTEGER, ranges BLOB NOT NULL, oldest INTEGER NOT NULL, gaps INTEGER NOT NULL,
+    PRIMARY KEY (node, stream, cls));
+CREATE TABLE IF NOT EXISTS ended (node BLOB, stream INTEGER, ended_ms INTEGER, PRIMARY KEY (node, stream));
+CREATE TABLE IF NOT EXISTS position (cls INTEGER PRIMARY KEY, seq INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS desired (node BLOB PRIMARY KEY, version INTEGER NOT NULL, message BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS command (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, node BLOB NOT NULL, code INTEGER NOT NULL, argument BLOB NOT NULL,
+    until_ms INTEGER NOT NULL, status INTEGER, result BLOB);
+CREATE INDEX IF NOT EXISTS command_open ON command (node) WHERE status IS NULL;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node that may speak."""
+
+    id: bytes
+    name: str
+    key_number: int
+    key: bytes = field(repr=False)
+    added_ms: int
+    revoked_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What was last heard of a node, as of the checkpoint."""
+
+    node: bytes
+    epoch: int
+    counter: int
+    stream: int | None
+    heard_ms: int
+    boots: tuple[tuple[int, int], ...]
+    """(epoch, UTC in ms at which that boot began) of the last boots."""
+    hello: bytes | None
+    """The last Hello, as the node sent it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Numbers of a class that are on disk, as ranges in order."""
+
+    node: bytes
+    stream: int
+    cls: int
+    ranges: tuple[tuple[int, int], ...]
+    oldest: int
+    """The oldest number that the node had when the stream was first heard of."""
+    gaps: int
+    """How many of the numbers are in gaps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The state of ingest when the log stood at `positions`."""
+
+    positions: Mapping[int, int]
+    heard: tuple[Heard, ...]
+    settled: tuple[Settled, ...]
+    ended: tuple[tuple[bytes, int, int], ...]
+    """(node, stream, UTC in ms) of streams that are over."""
+    results: tuple[tuple[bytes, int, int, bytes], ...] = ()
+    """(node, command id, status, payload) that came since the last one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command that waits for its node."""
+
+    id: int
+    node: bytes
+    code: int
+    argument: bytes
+    until_ms: int
+
+
+class Registry:
+    """The registry's file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._db: sqlite3.Connection | None = None
+
+    def open(self) -> None:
+        """Open, make where missing (mode 0600). UsageError where others could read the keys."""
+        try:
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            mode = self._path.stat().st_mode
+        except OSError as error:
+            raise RegistryError(f"{self._path}: {error.strerror}") from error
+        if mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise UsageError(
+                f"{self._path} holds keys and others may read it (mode {stat.S_IMODE(mode):04o}): "
+                f"run chmod 600 {self._path}"
+            )
+        with self._wrapped():
+            self._db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._db.execute("PRAGMA busy_timeout=5000")
+            self._db.executescript(_SCHEMA)
+
+    def close(self) -> None:
+        if self._db is not None:
+            with self._wrapped() as db:
+                db.close()
+            self._db = None
+
+    # --- the gateway itself
+
+    def begin_run(self, random_id: int) -> tuple[int, int]:
+        """(gateway id, run number) of this start; the run is on disk before it is given (wire.md 3.3)."""
+        with self._transaction() as db:
+            db.execute("INSERT OR IGNORE INTO meta VALUES ('gateway', ?), ('run', 0)", (random_id,))
+            db.execute("UPDATE meta SET value = value + 1 WHERE name = 'run'")
+            values = dict(db.execute("SELECT name, value FROM meta").fetchall())
+            if values["run"] > MAX_RUN:
+                raise RegistryError(
+                    f"{self._path}: all {MAX_RUN} runs of this gateway are used up: give it a new id "
+                    "(delete the rows of table meta) so that no nonce is used twice"
+                )
+        return values["gateway"], values["run"]
+
+    def version(self) -> int:
+        """A number that changes when another process has changed the file; cheap."""
+        return int(self._all("PRAGMA data_version")[0][0])
+
+    # --- nodes
+
+    def nodes(self) -> list[Node]:
+        return [Node(*row) for row in self._all("SELECT * FROM node ORDER BY id")]
+
+    def enroll(self, node: bytes, name: str, key_number: int, key: bytes, now_ms: int) -> bool:
+        """Add a node, or give it a new key; True where it was not known. UsageError for a bad id or key."""
+        if len(node) != NODE_BYTES or not any(node):
+            raise UsageError(f"a node id has {NODE_BYTES} bytes and is not zero")
+        if len(key) != KEY_BYTES:
+            raise UsageError(f"a key has {KEY_BYTES} bytes, not {len(key)}")
+        with self._transaction() as db:
+            known = db.execute("SELECT 1 FROM node WHERE id = ?", (node,)).fetchone()
+            db.execute(
+                "INSERT INTO node VALUES (?, ?, ?, ?, ?, NULL) ON CONFLICT (id) DO UPDATE SET"
+                " name = excluded.name, key_number = excluded.key_number, key = excluded.key, revoked_ms = NULL",
+                (node, name, key_number, key, now_ms),
+            )
+        return known is None
+
+    def revoke(self, node: bytes, now_ms: int) -> bool:
+        """Take a node's right to speak; False where it is not known."""
+        with self._transaction() as db:
+            return db.execute("UPDATE node SET revoked_ms = ? WHERE id = ?", (now_ms, node)).rowcount == 1
+
+    # --- the checkpoint
+
+    def load(self) -> Checkpoint:
+        """The last checkpoint, empty at the first start."""
+        return Checkpoint(
+            positions=dict(self._all("SELECT cls, seq FROM position")),
+            heard=tuple(
+                Heard(node, epoch, counter, stream, heard_ms, _pairs(boots, 8), hello)
+                for node, epoch, counter, stream, heard_ms, boots, hello in self._all("SELECT * FROM heard")
+            ),
+            settled=tuple(
+                Settled(node, stream, cls, _pairs(ranges, 4), oldest, gaps)
+                for node, stream, cls, ranges, oldest, gaps in self._all("SELECT * FROM settled")
+            ),
+            ended=tuple(tuple(row) for row in self._all("SELECT * FROM ended")),
+        )
+
+    def save(self, changed: Checkpoint) -> None:
+        """Write what changed since the last checkpoint, and where the log stands; on disk when it returns."""
+        with self._transaction() as db:
+            db.executemany(
+                "INSERT OR REPLACE INTO heard VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (h.node, h.epoch, h.counter, h.stream, h.heard_ms, _bytes(h.boots, 8), h.hello)
+                    for h in changed.heard
+                ],
+            )
+            db.executemany(
+                "INSERT OR REPLACE INTO settled VALUES (?, ?, ?, ?, ?, ?)",
+                [(s.node, s.stream, s.cls, _bytes(s.ranges, 4), s.oldest, s.gaps) for s in changed.settled],
+            )
+            db.executemany("INSERT OR REPLACE INTO ended VALUES (?, ?, ?)", changed.ended)
+            db.executemany(
+                "DELETE FROM settled WHERE node = ? AND stream = ?", [(n, s) for n, s, _ in changed.ended]
+            )
+            db.executemany(
+                "UPDATE command SET status = ?, result = ? WHERE id = ? AND node = ? AND status IS NULL",
+                [(status, payload, command, node) for node, command, status, payload in changed.results],
+            )
+            db.executemany("INSERT OR REPLACE INTO position VALUES (?, ?)", changed.positions.items())
+
+    # --- settings and commands
+
+    def desired(self) -> dict[bytes, tuple[int, bytes]]:
+        """Of each node that has one: version and the Config message that is to go down."""
+        return {node: (version, message) for node, version, message in self._all("SELECT * FROM desired")}
+
+    def set_desired(self, node: bytes, version: int, message: bytes) -> None:
+        with self._transaction() as db:
+            db.execute("INSERT OR REPLACE INTO desired VALUES (?, ?, ?)", (node, version, message))
+
+    def add_command(self, node: bytes, code: int, argument: bytes, until_ms: int) -> int:
+        """Queue a command; its id."""
+        with self._transaction() as db:
+            cursor = db.execute(
+                "INSERT INTO command (node, code, argument, until_ms) VALUES (?, ?, ?, ?)",
+                (node, code, argument, until_ms),
+            )
+            return int(cursor.lastrowid or 0)
+
+    def open_commands(self, now_ms: int) -> list[Command]:
+        """Commands that have no result yet and are not too late, in order."""
+        rows = self._all(
+            "SELECT id, node, code, argument, until_ms FROM command"
+            " WHERE status IS NULL AND until_ms > ? ORDER BY id",
+            (now_ms,),
+        )
+        return [Command(*row) for row in rows]
+
+    def result(self, command: int) -> tuple[int, bytes] | None:
+        """(status, payload) of a command, None while it has none."""
+        rows = self._all("SELECT status, result FROM command WHERE id = ? AND status IS NOT NULL", (command,))
+        return tuple(rows[0]) if rows else None
+
+    # --- SQLite
+
+    def _all(self, query: str, values: tuple[object, ...] = ()) -> list[Any]:
+        with self._wrapped() as db:
+            return db.execute(query, values).fetchall()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._wrapped() as db:
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield db
+                db.execute("COMMIT")
+            except BaseException:
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _wrapped(self) -> Iterator[sqlite3.Connection]:
+        try:
+            yield self._db  # type: ignore[misc]
+        except sqlite3.Error as error:
+            raise RegistryError(f"{self._path}: {error}") from error
+
+
+def _bytes(pairs: Iterable[tuple[int, int]], size: int) -> bytes:
+    return b"".join(value.to_bytes(size, "big") for pair in pairs for value in pair)
+
+
+def _pairs(data: bytes, size: int) -> tuple[tuple[int, int], ...]:
+    values = [int.from_bytes(data[at : at + size], "big") for at in range(0, len(data), size)]
+    return tuple(zip(values[::2], values[1::2], strict=True))

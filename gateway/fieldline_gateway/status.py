@@ -1,0 +1,74 @@
+"""What a running gateway tells of its nodes: plain JSON values, no secrets.
+
+Rules: reads state, changes nothing, and costs nothing while nobody asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from fieldline_gateway.ingest.node import NodeState
+from fieldline_gateway.records import CLASS_NAMES
+from fieldline_wire.errors import PeerError
+from fieldline_wire.messages import Hello
+from fieldline_wire.quantities import QUANTITIES
+
+
+def nodes(states: Iterable[NodeState], now_ms: int) -> list[dict[str, Any]]:
+    """One entry for each enrolled node; `now_ms` is UTC."""
+    return [node(state, now_ms) for state in states]
+
+
+def node(state: NodeState, now_ms: int) -> dict[str, Any]:
+    """A node: who it is, when it was heard, and what of each class is known."""
+    return {
+        "node": state.node.id.hex(),
+        "name": state.node.name,
+        "revoked": state.node.revoked_ms is not None,
+        "link": state.link,
+        "heard_s": (now_ms - state.heard_ms) / 1000 if state.heard_ms else None,
+        "epoch": state.epoch,
+        "stream": state.stream,
+        "config_version": state.config_version,
+        "repeats": state.repeats,
+        "classes": _classes(state),
+        "readings": _readings(state, now_ms),
+        **_hello(state),
+    }
+
+
+def _classes(state: NodeState) -> dict[str, dict[str, int]]:
+    """Of each class in which the node has numbers: the last given, how many are on disk, how many are in gaps."""
+    if state.stream is None:
+        return {}
+    return {
+        CLASS_NAMES[cls]: {
+            "last": numbers.last,
+            "stored": max(numbers.durable.count - numbers.gaps, 0),
+            "gaps": numbers.gaps,
+        }
+        for cls, numbers in state.current().items()
+        if numbers.last > 0
+    }
+
+
+def _readings(state: NodeState, now_ms: int) -> list[dict[str, Any]]:
+    found = []
+    for (sensor, quantity), (value, heard_ms) in state.readings.items():
+        name, numerator, denominator, unit = QUANTITIES.get(quantity, (f"quantity {quantity}", 1, 1, ""))
+        scaled = value * numerator if denominator == 1 else value * numerator / denominator
+        age_s = (now_ms - heard_ms) / 1000
+        found.append({"sensor": sensor, "quantity": name, "value": scaled, "unit": unit, "age_s": age_s})
+    return found
+
+
+def _hello(state: NodeState) -> dict[str, Any]:
+    """What the last Hello said of board and firmware."""
+    if state.hello is None:
+        return {}
+    try:
+        hello = Hello.from_bytes(state.hello)
+    except PeerError:
+        return {}
+    return {"board": hello.board, "firmware": hello.firmware, "heap_free": hello.heap_free}
