@@ -1,7 +1,8 @@
 """The gateway put together: links in, rules, store, sinks out, and what is done from time to time.
 
-Rules: only wires parts together and stops them in order: links first, so that nothing new comes; then the sinks, which
-wait for what is in flight; then checkpoint and store. One gateway a data folder. A sink that fails never stops intake.
+Rules: only wires parts together and stops them in order: links first, so that nothing new comes; then the sinks,
+which wait for what is in flight; then checkpoint and store. One gateway a data folder. A sink that fails never stops
+intake.
 """
 
 from __future__ import annotations

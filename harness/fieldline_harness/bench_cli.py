@@ -18,8 +18,14 @@ from fieldline_harness.figures import Figure
 
 BENCHES = {
     "store": ("fieldline_harness.bench_store", "records stored durably, beside a bare fdatasync loop"),
-    "forward": ("fieldline_harness.bench_forward", "records stored, then forwarded to mosquitto, beside paho-mqtt"),
-    "node": ("fieldline_harness.bench_node", "the node's .mpy bytes and live heap, beside the board's budget"),
+    "forward": (
+        "fieldline_harness.bench_forward",
+        "records stored, then forwarded to mosquitto, beside paho-mqtt",
+    ),
+    "node": (
+        "fieldline_harness.bench_node",
+        "the node's .mpy bytes and live heap, beside the board's budget",
+    ),
 }
 
 EPILOG = """examples:
@@ -34,7 +40,9 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="fieldline bench",
         description="Measure, each figure as a ratio to a reference run beside it.",
-        epilog=EPILOG + "\nbenches:\n" + "\n".join(f"  {name:9} {what}" for name, (_, what) in BENCHES.items()),
+        epilog=EPILOG
+        + "\nbenches:\n"
+        + "\n".join(f"  {name:9} {what}" for name, (_, what) in BENCHES.items()),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("name", choices=[*BENCHES, "all"], metavar="NAME", help="which one, or 'all'")
@@ -51,7 +59,12 @@ def main(argv: list[str]) -> int:
 def _show(figures: list[Figure], as_json: bool) -> None:
     if as_json:
         for figure in figures:
-            line = {"name": figure.name, "value": figure.value, "unit": figure.unit, "against": figure.against}
+            line = {
+                "name": figure.name,
+                "value": figure.value,
+                "unit": figure.unit,
+                "against": figure.against,
+            }
             print(json.dumps(line), flush=True)
         return
     table = Table("figure", "value", "unit", "against")

@@ -7,6 +7,7 @@ stopped by its own process id. A machine without mosquitto is told what to run.
 from __future__ import annotations
 
 import os
+import pwd
 import shutil
 import signal
 import socket
@@ -67,7 +68,10 @@ class Mosquitto:
         """Start and wait until it listens; RuntimeError with its log where it does not."""
         self.folder.mkdir(parents=True, exist_ok=True)
         config = self.folder / "mosquitto.conf"
-        config.write_text(f"listener {self.port} 127.0.0.1\n{self._settings or 'allow_anonymous true'}\n")
+        settings = self._settings or "allow_anonymous true"
+        # Started by root it would become another user, who cannot read `folder`.
+        user = pwd.getpwuid(os.geteuid()).pw_name
+        config.write_text(f"user {user}\nlistener {self.port} 127.0.0.1\n{settings}\n")
         with (self.folder / "mosquitto.log").open("ab") as out:
             command = [find_program(), "-c", str(config)]
             self._process = subprocess.Popen(command, stdout=out, stderr=out, cwd=self.folder)

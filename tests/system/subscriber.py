@@ -23,7 +23,11 @@ class Subscriber:
         self._client.on_connect = self._connected
         self._client.on_subscribe = lambda *_: self._ready.set()
         self._client.on_message = self._received
-        self._client.connect("127.0.0.1", port)
+        self._port = port
+
+    def connect(self) -> None:
+        """Reach the broker for the first time; later it is found again by itself."""
+        self._client.connect("127.0.0.1", self._port)
 
     def __enter__(self) -> Subscriber:
         self._client.loop_start()

@@ -151,7 +151,7 @@ class Numbered:
             came.state.repeats += 1
             if not numbers.durable.missing(first, last):
                 self._downlinks.ack(came.state, cls)
-        elif numbers.seen.too_sparse_for(missing[0][0]):
+        elif numbers.seen.too_sparse_for(*missing[0]):
             self._refuse(came, refusals.TOO_SPARSE)
             return []
         return missing

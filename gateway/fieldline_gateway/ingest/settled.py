@@ -78,12 +78,14 @@ class NumberSet:
             found.append((first, last))
         return found
 
-    def too_sparse_for(self, first: int) -> bool:
-        """Whether a range that begins at `first` would be one hole too many."""
+    def too_sparse_for(self, first: int, last: int) -> bool:
+        """Whether the numbers `first` to `last`, none of them settled, would make one hole too many."""
         if len(self._ranges) < MOST_RANGES:
             return False
         at = self._at(first)
-        return at == 0 or self._ranges[at - 1][1] + 1 < first
+        touches_below = at > 0 and self._ranges[at - 1][1] + 1 == first
+        touches_above = at < len(self._ranges) and self._ranges[at][0] == last + 1
+        return not (touches_below or touches_above)
 
     def ack(self, cls: int, stream: int, status: int = 0, hold: int = 0) -> Ack:
         """The Ack for what is settled (wire.md 5.10): of many ranges the highest."""

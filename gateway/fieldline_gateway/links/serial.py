@@ -191,7 +191,7 @@ class _Line(asyncio.Protocol):
         return True
 
     def close(self) -> None:
-        if self._transport:
+        if self._transport and not self._transport.is_closing():
             self._transport.abort()
 
 

@@ -10,20 +10,19 @@ session forgotten.
 
 from __future__ import annotations
 
-import logging
 from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
+from fieldline_gateway import logs
 from fieldline_gateway.mqtt.codec import fields, v311
 from fieldline_gateway.mqtt.codec.reader import MAX_PACKET
 from fieldline_gateway.mqtt.codec.runs import PubackRun
 from fieldline_gateway.mqtt.errors import ProtocolError
 from fieldline_gateway.mqtt.topics import TopicTree, filter_levels, levels_of
 
-log = logging.getLogger(__name__)
-
+_OVERFLOW = "its session is forgotten; let it read faster, or subscribe to less"
 _ID_SPACE = 65_535  # packet identifiers are 1 to 65,535 (2.3.1)
 
 
@@ -259,12 +258,7 @@ class Broker:
                 self.counts["dropped_qos0"] += 1
             case "full":
                 self.counts["overflowed"] += 1
-                log.warning(
-                    "mqtt listener: client %r does not read as fast as messages come: %d wait for it, it is "
-                    "disconnected and its session is forgotten",
-                    session.client_id,
-                    self.limits.max_queued,
-                )
+                logs.event(logs.WARNING, "listener-overflow", client=session.client_id, todo=_OVERFLOW)
                 self._forget(session)
                 if session.outlet:
                     session.outlet.kick("it does not read as fast as messages come")

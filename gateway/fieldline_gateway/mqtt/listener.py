@@ -16,17 +16,15 @@ for one that does not read is bounded.
 from __future__ import annotations
 
 import asyncio
-import logging
 import secrets
 from typing import Self, cast
 
+from fieldline_gateway import logs
 from fieldline_gateway.mqtt.broker import Broker, Limits, Session
 from fieldline_gateway.mqtt.codec import v311
 from fieldline_gateway.mqtt.codec.reader import Reader
 from fieldline_gateway.mqtt.codec.runs import PubackRun
 from fieldline_gateway.mqtt.errors import MqttError, ProtocolError, UnsupportedVersion
-
-log = logging.getLogger(__name__)
 
 WRITE_BUFFER = 256 * 1024
 """Bytes waiting for a client above which no message is sent to it."""
@@ -127,8 +125,8 @@ class _Peer(asyncio.Protocol):
 
     def kick(self, reason: str) -> None:
         if self._transport:
-            name = self._session.client_id if self._session else "that did not say CONNECT"
-            log.info("mqtt listener: client %r dropped: %s", name, reason)
+            name = self._session.client_id if self._session else None
+            logs.event(logs.INFO, "listener-client-dropped", client=name, reason=reason)
             self._transport.abort()
 
     # asyncio.Protocol
@@ -206,7 +204,7 @@ class _Peer(asyncio.Protocol):
 
     def _refuse(self, answer: v311.Connack, reason: str) -> None:
         """Answer and close; nothing after the CONNECT is looked at [MQTT-3.1.4-5]."""
-        log.info("mqtt listener: a CONNECT refused: %s", reason)
+        logs.event(logs.INFO, "listener-connect-refused", reason=reason)
         self.send(answer.to_bytes())
         self._close()
 

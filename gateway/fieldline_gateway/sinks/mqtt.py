@@ -9,11 +9,11 @@ what to do, and a pause that doubles.
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 
+from fieldline_gateway import logs
 from fieldline_gateway.mqtt.client import Connection, open_connection
 from fieldline_gateway.mqtt.codec.v311 import Connect
 from fieldline_gateway.mqtt.errors import ConnectionLost, MqttError
@@ -22,8 +22,6 @@ from fieldline_gateway.records import StoredRecord
 from fieldline_gateway.sinks.mqtt_config import MqttConfig
 from fieldline_gateway.sinks.payload import Payload
 from fieldline_gateway.sinks.port import Reader
-
-log = logging.getLogger(__name__)
 
 MANY = 200
 """Messages in flight from which on PUBACKs are read by the millisecond: below it each may be waited for."""
@@ -134,7 +132,7 @@ class MqttSink:
             except MqttError as error:
                 pause = self._backoff.pause()
                 self._last_error = str(error)
-                log.warning("sink %s: %s; next attempt in %.1f s", self._name, error, pause)
+                logs.event(logs.WARNING, "sink-lost", sink=self._name, error=error, again_s=round(pause, 1))
                 await self._sleep(pause)
 
     async def _open(self) -> Connection:
@@ -157,12 +155,9 @@ class MqttSink:
         repeat = self._window.repeat()
         self._connects += 1
         self._repeated += len(repeat.messages)
-        log.info(
-            "sink %s: connected to %s, %d messages repeated",
-            self._name,
-            self._config.address,
-            len(repeat.messages),
-        )
+        count = len(repeat.messages)
+        address = self._config.address
+        logs.event(logs.INFO, "sink-connected", sink=self._name, broker=address, repeated=count)
         self._connection = connection
         connection.publish(
             repeat, dup=connection.connack.result().session_present, retain=self._config.retain

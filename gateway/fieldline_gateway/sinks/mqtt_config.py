@@ -45,17 +45,17 @@ class MqttConfig:
     backoff_most_s: float = 60.0
 
     @classmethod
-    def from_table(cls, table: Table, gateway: str) -> MqttConfig:
-        """From a table like [sinks.mqtt]; ConfigError names the line of what is wrong."""
+    def from_table(cls, table: Table, gateway: str, folder: Path = Path()) -> MqttConfig:
+        """From a table like [mqtt], whose paths are relative to `folder`; ConfigError names the line."""
         username = table.get("username", str)
-        password = _password(table)
+        password = _password(table, folder)
         if password is not None and username is None:
             raise table.error("password", 'a password needs a username; add a line: username = "..."')
         topic = table.get("topic", str, DEFAULT_TOPIC) or ""
         if fault := topic_error(topic):
             raise table.error("topic", f"'topic' {fault}")
         return cls(
-            address=_address(table),
+            address=_address(table, folder),
             client_id=table.get("client_id", str) or f"fieldline-{gateway}",
             username=username,
             password=password,
@@ -67,7 +67,7 @@ class MqttConfig:
         )
 
 
-def _password(table: Table) -> bytes | None:
+def _password(table: Table, folder: Path) -> bytes | None:
     """From `password`, or from the first line of the file that `password_file` names."""
     password, path = table.get("password", str), table.get("password_file", str)
     if path is None:
@@ -75,14 +75,14 @@ def _password(table: Table) -> bytes | None:
     if password is not None:
         raise table.error("password_file", "give either password or password_file, not both")
     try:
-        return Path(path).read_bytes().splitlines()[0]
+        return (folder / path).read_bytes().splitlines()[0]
     except IndexError:
         raise table.error("password_file", f"{path} is empty; write the password in its first line") from None
     except OSError as error:
         raise table.error("password_file", f"{path} cannot be read: {error.strerror}") from None
 
 
-def _address(table: Table) -> Address:
+def _address(table: Table, folder: Path) -> Address:
     url = table.need("url", str)
     example = "write for example mqtt://broker.example:1883, or mqtts:// for TLS"
     try:
@@ -96,13 +96,14 @@ def _address(table: Table) -> Address:
         raise table.error("url", "'url' must not hold a user name; give username and password_file beside it")
     if parts.path not in ("", "/") or parts.query or parts.fragment:
         raise table.error("url", f"'url' {url!r} goes on after the port; {example}")
-    tls = _tls(table, parts.scheme == "mqtts")
+    tls = _tls(table, folder, parts.scheme == "mqtts")
     return Address(parts.hostname, port or PORTS[parts.scheme], tls)
 
 
-def _tls(table: Table, wanted: bool) -> ssl.SSLContext | None:
+def _tls(table: Table, folder: Path, wanted: bool) -> ssl.SSLContext | None:
     """A context that checks the broker's certificate against tls_ca, or else the system's CAs."""
-    ca, cert, key = (table.get(name, str) for name in ("tls_ca", "tls_cert", "tls_key"))
+    names = (table.get(name, str) for name in ("tls_ca", "tls_cert", "tls_key"))
+    ca, cert, key = (None if name is None else folder / name for name in names)
     if not wanted:
         for name, value in (("tls_ca", ca), ("tls_cert", cert), ("tls_key", key)):
             if value is not None:

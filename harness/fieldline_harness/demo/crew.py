@@ -7,7 +7,6 @@ once, in files that only their owner reads.
 from __future__ import annotations
 
 import asyncio
-import os
 import secrets
 import time
 from collections.abc import Callable
@@ -17,13 +16,17 @@ from pathlib import Path
 from fieldline_boards.build import build
 from fieldline_boards.catalog import load_board
 from fieldline_boards.emulated.vm import VmBoard
-from fieldline_boards.identity import make_identity
+from fieldline_boards.identity import KEY_BYTES, make_identity, write_private
 from fieldline_boards.spec import BoardSpec
 from fieldline_harness.demo.fans import FANS, Fan
 
-KINDS = ("pico_w", "pico_w", "pico_w", "esp32_devkitc")  # the last counts by hardware, the others by interrupt
+KINDS = (
+    "pico_w",
+    "pico_w",
+    "pico_w",
+    "esp32_devkitc",
+)  # the last counts by hardware, the others by interrupt
 UPDATE_S = 0.25  # how often a fan's speed follows its curve
-KEY_BYTES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ def make_crew(folder: Path, say: Callable[[str], None]) -> list[Member]:
         key = _kept_key(home / "key")
         identity = home / "files" / "identity.bin"
         identity.parent.mkdir(exist_ok=True)
-        _write_private(identity, make_identity(node, 0, key))
+        write_private(identity, make_identity(node, 0, key))
         board = VmBoard(specs[kind], home, unique_id=node, files=folder / "firmware" / kind)
         members.append(Member(node, key, fan, board))
     return members
@@ -73,11 +76,5 @@ PULSES_PER_TURN = 2
 
 def _kept_key(path: Path) -> bytes:
     if not path.exists():
-        _write_private(path, secrets.token_bytes(KEY_BYTES))
+        write_private(path, secrets.token_bytes(KEY_BYTES))
     return path.read_bytes()
-
-
-def _write_private(path: Path, content: bytes) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(fd, "wb") as file:
-        file.write(content)

@@ -1,0 +1,92 @@
+"""The demo's gateway: the process that a user would start, with a configuration file that a user could write.
+
+Rules: nothing of the gateway runs in here; it is started, asked over its control socket, and stopped by SIGTERM.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any, Self
+
+from fieldline_gateway.control import ask
+from fieldline_gateway.errors import UsageError
+
+STOP_S = 20.0  # the sink drains its window, the store its group
+FIELDLINE = (sys.executable, "-m", "fieldline_cli.main")
+
+
+class GatewayProcess:
+    """`fieldline gateway run` while entered. `broker`: an MQTT URL, or None for the gateway's own listener."""
+
+    def __init__(self, folder: Path, ports: list[Path], broker: str | None, listen: str) -> None:
+        self.folder = folder
+        self.config = folder / "gateway.toml"
+        self.log = folder / "gateway.log"
+        self._ports = ports
+        self._broker = broker
+        self._listen = listen
+        self._process: asyncio.subprocess.Process | None = None
+
+    def write_config(self) -> None:
+        """The file that the process is started with."""
+        ports = json.dumps([str(port) for port in self._ports])
+        text = f'[gateway]\nname = "demo"\n\n[serial]\nports = {ports}\n\n'
+        if self._broker:
+            text += f"[mqtt]\nurl = {json.dumps(self._broker)}\n"
+        else:
+            text += f"[listener]\nbind = {json.dumps(self._listen)}\n"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.config.write_text(text)
+
+    async def enroll(self, node: bytes, name: str, key: bytes) -> None:
+        """Let a node speak; the key goes by standard input. RuntimeError with what the command said."""
+        command = (*FIELDLINE, "gateway", "enroll", "-c", str(self.config), node.hex(), "--name", name)
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        _, said = await process.communicate(key.hex().encode() + b"\n")
+        if process.returncode:
+            raise RuntimeError(f"enrolling {name} failed: {said.decode(errors='replace').strip()}")
+
+    async def __aenter__(self) -> Self:
+        with self.log.open("ab") as log:
+            command = (*FIELDLINE, "gateway", "run", "-c", str(self.config))
+            # A group of its own: Ctrl-C reaches the demo alone, which stops the gateway when the boards are off.
+            self._process = await asyncio.create_subprocess_exec(
+                *command, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        process = self._process
+        assert process
+        if process.returncode is None:
+            process.terminate()
+            try:
+                await asyncio.wait_for(process.wait(), STOP_S)
+            except TimeoutError:
+                os.killpg(process.pid, signal.SIGKILL)
+                await process.wait()
+
+    @property
+    def ended(self) -> int | None:
+        """Exit status of a gateway that stopped by itself, else None."""
+        return self._process.returncode if self._process else None
+
+    async def status(self) -> dict[str, Any]:
+        """What the gateway tells; {} while it does not answer."""
+        try:
+            told: dict[str, Any] = await asyncio.to_thread(
+                ask, self.folder / "data" / "control.sock", "status"
+            )
+        except UsageError:
+            return {}
+        return told

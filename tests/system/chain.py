@@ -1,0 +1,212 @@
+"""The whole chain under one hand: emulated boards, gateway, mosquitto, a subscriber; and what can befall it.
+
+Rules: every process is one that a user would start, and is ended by its own id. The gateway runs on a disk that
+loses what was not synced (lossy_gateway.py). Misfortunes come from a seeded source, so that a run can be repeated.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from fieldline_boards.build import build
+from fieldline_boards.catalog import load_board
+from fieldline_boards.emulated.vm import VmBoard
+from fieldline_boards.identity import make_identity
+from fieldline_gateway.control import ask
+from fieldline_gateway.errors import UsageError
+from fieldline_harness.mosquitto import Mosquitto
+from tests.system.ledger import Key
+from tests.system.subscriber import Subscriber
+
+ROOT = Path(__file__).resolve().parents[2]
+# All that was acknowledged to the gateway is on the broker's disk when it stops, and its queue has no bound.
+BROKER = "allow_anonymous true\npersistence true\nmax_queued_messages 0\nmax_inflight_messages 1000"
+CLASS_NAMES = ("alarm", "live", "bulk")
+
+
+class Gateway:
+    """`fieldline gateway run` in a process that loses what it did not sync."""
+
+    def __init__(self, folder: Path, ports: list[str], broker_port: int, environment: dict[str, str]) -> None:
+        self.folder = folder
+        self.config = folder / "gateway.toml"
+        self.log = folder / "gateway.log"
+        self.kills = 0
+        self._environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+        self._process: asyncio.subprocess.Process | None = None
+        folder.mkdir(parents=True)
+        self.config.write_text(
+            f'[gateway]\nname = "judged"\n[serial]\nports = {json.dumps(ports)}\n'
+            f'[mqtt]\nurl = "mqtt://127.0.0.1:{broker_port}"\n'
+        )
+
+    async def enroll(self, node: bytes, key: bytes) -> None:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "fieldline_cli.main", "gateway", "enroll", "-c", str(self.config), node.hex(),
+            stdin=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        await process.communicate(key.hex().encode() + b"\n")
+        assert process.returncode == 0
+
+    async def start(self) -> None:
+        command = (
+            sys.executable,
+            "-m",
+            "tests.system.lossy_gateway",
+            "gateway",
+            "run",
+            "-c",
+            str(self.config),
+        )
+        with self.log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *command, stdout=log, stderr=log, cwd=ROOT, env=self._environment
+            )
+
+    async def kill(self) -> None:
+        """SIGKILL: with this disk, a power cut."""
+        await self._end(signal.SIGKILL)
+        self.kills += 1
+
+    async def stop(self) -> int:
+        """SIGTERM; its exit status."""
+        return await self._end(signal.SIGTERM)
+
+    async def _end(self, how: signal.Signals) -> int:
+        process, self._process = self._process, None
+        if process is None:
+            return 0
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(how)
+        return await asyncio.wait_for(process.wait(), 30)
+
+    async def status(self) -> dict[str, Any]:
+        """{} while it does not answer."""
+        try:
+            told: dict[str, Any] = await asyncio.to_thread(
+                ask, self.folder / "data" / "control.sock", "status"
+            )
+        except UsageError:
+            return {}
+        return told
+
+
+class Chain:
+    """Boards, gateway, broker, subscriber; `async with` starts and stops them."""
+
+    def __init__(
+        self, folder: Path, *, nodes: int, seed: int, environment: dict[str, str] | None = None
+    ) -> None:
+        self.random = Random(seed)
+        self.folder = folder
+        self.spec = load_board("pico_w")
+        build(self.spec, folder / "firmware")
+        self.broker = Mosquitto(folder / "broker", BROKER)
+        self.boards: dict[bytes, VmBoard] = {}
+        keys: dict[bytes, bytes] = {}
+        for number in range(1, nodes + 1):
+            node = bytes(6) + b"\xfe" + bytes([number])
+            keys[node] = secrets.token_bytes(16)
+            home = folder / f"board-{number}"
+            (home / "files").mkdir(parents=True)
+            (home / "files" / "identity.bin").write_bytes(make_identity(node, 0, keys[node]))
+            self.boards[node] = VmBoard(self.spec, home, unique_id=node, files=folder / "firmware")
+        self._keys = keys
+        ports = [board.port for board in self.boards.values()]
+        self.gateway = Gateway(folder / "gateway", ports, self.broker.port, environment or {})
+        self.subscriber = Subscriber(self.broker.port)
+        self.counts = dict.fromkeys(("gateway kills", "broker restarts", "cable cuts", "power cuts"), 0)
+        self._stack = contextlib.AsyncExitStack()
+
+    async def __aenter__(self) -> Chain:
+        self._stack.enter_context(self.broker)
+        self.subscriber.connect()
+        self._stack.enter_context(self.subscriber)
+        await asyncio.gather(*(self.gateway.enroll(node, key) for node, key in self._keys.items()))
+        await self.gateway.start()
+        self._stack.push_async_callback(self.gateway.stop)
+        for hz, board in enumerate(self.boards.values(), 20):
+            await self._stack.enter_async_context(board)
+            for sensor in self.spec.sensors:
+                if sensor.kind == "tachometer" and sensor.pin is not None:
+                    await board.pins.pulse(sensor.pin, hz)
+            await board.power.on()
+        return self
+
+    async def __aexit__(self, *what: object) -> None:
+        await self._stack.aclose()
+
+    # What can befall it. Each leaves the chain whole again.
+
+    async def kill_gateway(self) -> None:
+        await self.gateway.kill()
+        await asyncio.sleep(self.random.uniform(0, 1))
+        await self.gateway.start()
+        self.counts["gateway kills"] += 1
+
+    async def restart_broker(self) -> None:
+        """The broker is away for a while; the gateway dies once in the middle of it, with readings not forwarded."""
+        await asyncio.to_thread(self.broker.stop)
+        await asyncio.sleep(self.random.uniform(1, 3))
+        await self.kill_gateway()
+        await asyncio.sleep(self.random.uniform(0, 2))
+        await asyncio.to_thread(self.broker.start)
+        self.counts["broker restarts"] += 1
+
+    async def cut_cable(self) -> None:
+        board = self.random.choice(list(self.boards.values()))
+        await board.unplug()
+        await asyncio.sleep(self.random.uniform(0.2, 3))
+        await board.plug()
+        self.counts["cable cuts"] += 1
+
+    async def cut_power(self) -> None:
+        """In the middle of a flash operation, torn."""
+        board = self.random.choice(list(self.boards.values()))
+        tear = self.random.choice(("before", "half", "random", "almost", "after"))
+        await board.power.cut_at(self.random.randint(1, 10), tear)
+        await board.power.lost(within_s=60)
+        await asyncio.sleep(self.random.uniform(0, 1))
+        await board.power.on()
+        self.counts["power cuts"] += 1
+
+    async def befall(self, misfortunes: list[Callable[[], Awaitable[None]]], pause_s: float) -> None:
+        """All of them, in a random order, with random pauses of `pause_s` in the mean."""
+        self.random.shuffle(misfortunes)
+        for misfortune in misfortunes:
+            await asyncio.sleep(self.random.uniform(0, 2 * pause_s))
+            await misfortune()
+
+    # What came of it
+
+    async def accepted(self) -> dict[Key, int]:
+        """The highest number that each node has given out in each class: the nodes' own word, from their Hello."""
+        found: dict[Key, int] = {}
+        for node in (await self.gateway.status())["nodes"]:
+            for cls, state in node["classes"].items():
+                found[node["node"], node["stream"], cls] = state["last"]
+        return found
+
+    async def until_quiet(self, accepted: dict[Key, int], within_s: float) -> None:
+        """Until the subscriber has all of `accepted`, or the time is over (the ledger then says what is missing)."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                while True:
+                    with self.subscriber.lock:
+                        if not any("missing" in fault for fault in self.subscriber.ledger.faults(accepted)):
+                            return
+                    await asyncio.sleep(0.5)
+
+    def readings(self) -> int:
+        with self.subscriber.lock:
+            return self.subscriber.ledger.count()[0]
