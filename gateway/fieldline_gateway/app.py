@@ -45,7 +45,7 @@ CHECKPOINT_S = 2.0
 SINK_PAUSE_S = 5.0
 """A sink that failed is started again after this."""
 
-log = logging.getLogger("fieldline.gateway")
+log = logging.getLogger(__name__)
 
 
 def registry_path(config: Config) -> Path:

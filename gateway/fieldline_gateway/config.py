@@ -109,8 +109,11 @@ def _serial(table: Table, folder: Path) -> SerialSettings:
 
 
 def _store(table: Table) -> StoreSettings:
+    segment_mib = table.integer("segment_mib", 16, low=1, high=1024)
+    if table.integer("max_mib", 1024, low=64, high=16 * _MIB) < 4 * segment_mib:
+        raise table.error("segment_mib", f"'max_mib' must be at least four times segment_mib ({segment_mib})")
     return StoreSettings(
-        segment_bytes=table.integer("segment_mib", 16, low=1, high=1024) * _MIB,
+        segment_bytes=segment_mib * _MIB,
         group=GroupRules(
             interval_ms=table.integer("group_ms", 2, low=0, high=1000),
             records=table.integer("group_records", 1000, low=1, high=100_000),

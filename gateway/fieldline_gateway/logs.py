@@ -13,7 +13,7 @@ import sys
 import time
 from typing import TextIO
 
-_LOGGER = logging.getLogger("fieldline.gateway")
+_LOGGER = logging.getLogger("fieldline_gateway")  # of the whole package
 _PLAIN = re.compile(r"[A-Za-z0-9_.:/@+-]+")
 
 DEBUG, INFO, WARNING, ERROR = logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR

@@ -55,6 +55,7 @@ class Node:
     key_number: int
     key: bytes = field(repr=False)
     added_ms: int
+    """UTC when this key was added."""
     revoked_ms: int | None
 
 
@@ -168,16 +169,24 @@ class Registry:
         return [Node(*row) for row in self._all("SELECT * FROM node ORDER BY id")]
 
     def enroll(self, node: bytes, name: str, key_number: int, key: bytes, now_ms: int) -> bool:
-        """Add a node, or give it a new key; True where it was not known. UsageError for a bad id or key."""
+        """Add a node, or give it a new key; True where it was not known. UsageError for a bad id or key.
+
+        Under a new key the node may count its boots from the start again: its window is forgotten.
+        """
         if len(node) != NODE_BYTES or not any(node):
             raise UsageError(f"a node id has {NODE_BYTES} bytes and is not zero")
         if len(key) != KEY_BYTES:
             raise UsageError(f"a key has {KEY_BYTES} bytes, not {len(key)}")
         with self._transaction() as db:
-            known = db.execute("SELECT 1 FROM node WHERE id = ?", (node,)).fetchone()
+            known = db.execute("SELECT key, added_ms FROM node WHERE id = ?", (node,)).fetchone()
+            if known is not None and known[0] == key:
+                now_ms = known[1]
+            elif known is not None:
+                db.execute("UPDATE heard SET epoch = -1, counter = -1 WHERE node = ?", (node,))
             db.execute(
                 "INSERT INTO node VALUES (?, ?, ?, ?, ?, NULL) ON CONFLICT (id) DO UPDATE SET"
-                " name = excluded.name, key_number = excluded.key_number, key = excluded.key, revoked_ms = NULL",
+                " name = excluded.name, key_number = excluded.key_number, key = excluded.key,"
+                " added_ms = excluded.added_ms, revoked_ms = NULL",
                 (node, name, key_number, key, now_ms),
             )
         return known is None

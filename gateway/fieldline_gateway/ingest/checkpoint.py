@@ -88,8 +88,10 @@ def replay(ingest: Ingest, records: Iterable[Record]) -> None:
         if state is None:
             continue
         ingest.changed.add(record.node)
-        if record.epoch > state.epoch or (record.epoch, record.counter) > state.window.state():
-            state.window = ReplayWindow(record.epoch, record.counter)
+        place = (record.epoch, record.counter)
+        # (0, 0) stands in the gaps that a gateway made; what came under an earlier key says nothing of this one.
+        if place > max((0, 0), state.window.state()) and record.received_ms >= state.node.added_ms:
+            state.window = ReplayWindow(*place)
             state.epoch = record.epoch
         state.heard_ms = max(state.heard_ms, record.received_ms)
         if record.kind == KIND_HELLO:

@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from fieldline_gateway.ingest.ccm import AesCcm
 from fieldline_gateway.ingest.clock import Boots
 from fieldline_gateway.ingest.settled import NumberSet
 from fieldline_gateway.records import CLASSES
 from fieldline_gateway.registry import Node
-from fieldline_wire.messages import Hello, Report
+from fieldline_wire.messages import Gap, Hello, Report
 from fieldline_wire.seal import WINDOW, Header, ReplayWindow
+
+if TYPE_CHECKING:
+    from fieldline_gateway.ingest.came import Came
 
 MAX_SHOWN = 256
 """Sensors whose last value is kept for status; a board has a handful."""
@@ -31,13 +35,24 @@ class ClassState:
     """The oldest number that the node had when this stream was first heard of, 0 where it did not say."""
     next: int = 0
     """The number after the last that the node has given, as of its last Hello; 0 where it did not say."""
+    kept: int = 0
+    """The oldest number that the node still had at its last Hello; what is below it comes no more, or as a gap."""
     gaps: int = 0
     """How many of the settled numbers are in gaps."""
+    waiting: dict[int, tuple[Came, Report | Gap]] = field(default_factory=dict)
+    """What came before its turn, by first number (wire.md 6.5)."""
+    early: int = 0
+    """How often something came before its turn since a number in turn came."""
 
     @property
     def last(self) -> int:
         """The highest number that the node is known to have given."""
         return max(self.seen.highest, self.next - 1)
+
+    def in_turn(self, first: int) -> bool:
+        """Whether numbers from `first` on leave no hole behind what was taken (wire.md 6.5)."""
+        highest = self.seen.highest
+        return first <= max(highest + 1, self.kept) if highest or self.kept else True
 
     def settle(self, first: int, last: int) -> None:
         self.seen.add(first, last)
@@ -106,9 +121,14 @@ class NodeState:
         """The last (value, UTC in ms of its arrival) by (sensor, quantity)."""
 
     def enrolled_anew(self, node: Node) -> None:
-        """The registry has another key or name for it."""
+        """The registry has another key or name for it; under a new key its boots may count from the start."""
+        if node.key != self.node.key:
+            self.ccm = AesCcm(node.key)
+            self.window = ReplayWindow()
+            self.epoch = -1
+            self.link = None
+            self.recent.clear()
         self.node = node
-        self.ccm = AesCcm(node.key)
 
     def accept(self, header: Header, tag: bytes, link: str, now_ms: int) -> None:
         """The message counts: PeerError where the window refuses it."""
@@ -149,4 +169,5 @@ class NodeState:
         for cls, next_number, oldest in hello.classes:
             state = stream[cls]
             state.oldest = state.oldest or oldest
+            state.kept = oldest
             state.next = max(state.next, next_number)

@@ -1,6 +1,7 @@
 """What has numbers: Reports and Gaps, stored once and acknowledged when they are on disk (wire.md 5.5 to 5.10).
 
-Rules: a number goes to the store once in each run; it is acknowledged after durable() and never before.
+Rules: a number goes to the store once in each run, and the numbers of a class in their order (wire.md 6.5); it is
+acknowledged after durable() and never before.
 """
 
 from __future__ import annotations
@@ -25,6 +26,11 @@ from fieldline_gateway.records import (
     Record,
 )
 from fieldline_wire.messages import ACK_UNKNOWN_STREAM, Ack, Gap, Report
+
+MAX_WAITING = 5
+"""Reports before their turn that are kept, for each class of a node: as many as it has in flight (wire.md 6.3)."""
+ASK_AFTER = 20
+"""Reports before their turn without one in turn: the node has gone round its window several times."""
 
 
 class StorePort(Protocol):
@@ -58,39 +64,41 @@ class Numbered:
         self._changed = changed
         self._flying: tuple[deque[_Flying], ...] = tuple(deque() for _ in CLASSES)
 
-    def report(self, came: Came, report: Report) -> None:
-        """Store what of a Report was not seen."""
-        numbers = self._numbers(came, report.stream, report.cls)
+    def take(self, came: Came, message: Report | Gap) -> None:
+        """Store what of a Report or Gap was not seen; what comes before its turn waits for it."""
+        numbers = self._numbers(came, message.stream, message.cls)
         if numbers is None:
             return
-        missing = self._not_seen(came, numbers, report.cls, report.first, report.last)
-        if not missing:
+        if not numbers.in_turn(message.first):
+            self._wait(came, numbers, message)
             return
-        time_ms, quality = came.state.boots.base_time(report, came.now.utc_ms)
-        if not report.historical:
-            came.state.note_readings(report, came.now.utc_ms)
-        for first, last in missing:
-            whole = (first, last) == (report.first, report.last)
-            payload = came.payload if whole else part(report, first, last).to_bytes()
-            record = came.numbered(
-                report.cls, KIND_REPORT, time_ms, quality, payload, report.stream, first, last
-            )
-            if not self._append(came.state, numbers, record):
-                return
+        self._store_missing(came, numbers, message)
+        while numbers.waiting and numbers.in_turn(first := min(numbers.waiting)):
+            came, message = numbers.waiting.pop(first)
+            self._store_missing(came, numbers, message)
 
-    def gap(self, came: Came, gap: Gap) -> None:
-        """Store what of a Gap was not seen."""
-        numbers = self._numbers(came, gap.stream, gap.cls)
-        if numbers is None:
-            return
-        for first, last in self._not_seen(came, numbers, gap.cls, gap.first, gap.last):
-            payload = Gap(gap.cls, gap.stream, first, last, gap.reason, gap.unknown).to_bytes()
-            record = came.numbered(
-                gap.cls, KIND_GAP, came.now.utc_ms, TIME_ARRIVAL, payload, gap.stream, first, last
+    def _wait(self, came: Came, numbers: ClassState, message: Report | Gap) -> None:
+        if message.first in numbers.waiting or len(numbers.waiting) < MAX_WAITING:
+            numbers.waiting[message.first] = came, message
+        numbers.early += 1
+        if numbers.early % ASK_AFTER == 0:
+            # The node does not send what is missing: its Hello will say what it still has.
+            self._downlinks.say(came.state, Ack(message.cls, message.stream, 0, ACK_UNKNOWN_STREAM))
+
+    def _store_missing(self, came: Came, numbers: ClassState, message: Report | Gap) -> None:
+        for first, last in self._not_seen(came, numbers, message.cls, message.first, message.last):
+            record = (
+                _report(came, message, first, last)
+                if isinstance(message, Report)
+                else _gap(came, message, first, last)
             )
             if not self._append(came.state, numbers, record):
                 return
-            numbers.gaps += last - first + 1
+            numbers.early = 0
+            if isinstance(message, Gap):
+                numbers.gaps += last - first + 1
+            elif not message.historical:
+                came.state.note_readings(message, came.now.utc_ms)
 
     def durable(self, position: Position) -> None:
         """The log of this class is on disk up to here: what it holds can be acknowledged."""
@@ -172,3 +180,17 @@ class Numbered:
 
     def _refuse(self, came: Came, kind: str) -> None:
         self._refused.add(kind, came.now.mono_ms, came.link, node=came.header.node)
+
+
+def _report(came: Came, report: Report, first: int, last: int) -> Record:
+    """The record of the readings `first` to `last`."""
+    time_ms, quality = came.state.boots.base_time(report, came.now.utc_ms)
+    whole = (first, last) == (report.first, report.last)
+    payload = came.payload if whole else part(report, first, last).to_bytes()
+    return came.numbered(report.cls, KIND_REPORT, time_ms, quality, payload, report.stream, first, last)
+
+
+def _gap(came: Came, gap: Gap, first: int, last: int) -> Record:
+    """The record of the missing numbers `first` to `last`."""
+    payload = Gap(gap.cls, gap.stream, first, last, gap.reason, gap.unknown).to_bytes()
+    return came.numbered(gap.cls, KIND_GAP, came.now.utc_ms, TIME_ARRIVAL, payload, gap.stream, first, last)

@@ -128,10 +128,8 @@ class Ingest:
         self.numbered.durable(position)
 
     def _take(self, came: Came, message: object) -> None:
-        if isinstance(message, Report):
-            self.numbered.report(came, message)
-        elif isinstance(message, Gap):
-            self.numbered.gap(came, message)
+        if isinstance(message, Report | Gap):
+            self.numbered.take(came, message)
         elif isinstance(message, Hello):
             self._hello(came, message)
         elif isinstance(message, TimeSync) and not message.answer:

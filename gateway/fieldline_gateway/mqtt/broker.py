@@ -28,7 +28,11 @@ _ID_SPACE = 65_535  # packet identifiers are 1 to 65,535 (2.3.1)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of the server; the defaults hold a gateway's own site in well under 100 MiB."""
+    """Bounds of the server.
+
+    At worst it keeps max_clients x max_queued_bytes, where each client's queue is full of messages that no
+    other subscribed to; a message for many is kept once.
+    """
 
     max_clients: int = 100
     """Sessions, of connected clients and of those that are away: a site, not a fleet."""
@@ -37,10 +41,10 @@ class Limits:
     """QoS 1 messages sent to a client and not acknowledged; more makes no client on loopback faster."""
     max_queued: int = 10_000
     """QoS 1 messages that wait for one client: ten seconds of a busy gateway."""
-    max_queued_bytes: int = 8 * 1024 * 1024
+    max_queued_bytes: int = 4 * 1024 * 1024
     max_retained: int = 5_000
     """Topics with a retained message: half of max_queued, so that a new '#' subscriber survives them."""
-    max_retained_bytes: int = 4 * 1024 * 1024
+    max_retained_bytes: int = 2 * 1024 * 1024
     max_subscriptions: int = 1_000
     """Of one client."""
     away_s: float = 3_600.0

@@ -12,6 +12,7 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import cast
 
@@ -144,7 +145,8 @@ class Connection(asyncio.Protocol):
         the first one is acknowledged: with the usual delay of 40 ms that is a window each 40 ms and no more.
         """
         if self._socket is not None and hasattr(socket, "TCP_QUICKACK"):
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+            with suppress(OSError):  # closed meanwhile: connection_lost says so
+                self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
     def _received(self, packet: v311.Packet | PubackRun) -> None:
         if not self.connack.done():

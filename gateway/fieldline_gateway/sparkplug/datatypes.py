@@ -203,10 +203,8 @@ def _read_integer(datatype: DataType, value: Value) -> int:
         return value
     bits = _SIGNED[datatype]
     # Some encoders extend the sign to 32 or to 64 bits, some cut the number to its own width.
-    for width in (bits, 32, 64):
-        if not value >> width:
-            signed = value - (1 << width) if value >> (width - 1) else value
-            break
+    width = next((width for width in (bits, 32) if not value >> width), 64)
+    signed = value - (1 << width) if value >> (width - 1) else value
     if not -(1 << (bits - 1)) <= signed < 1 << (bits - 1):
         raise PayloadError(f"{value} does not fit a {datatype.name}")
     return signed

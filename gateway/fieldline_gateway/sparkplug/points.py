@@ -119,24 +119,28 @@ def samples(record: Record) -> list[Sample]:
         return [_gap(record, GAP, message.first, message.last, message.reason)]
     if record.kind in (KIND_REPORT, KIND_GAP):
         return [_gap(record, GAP, record.first, record.last, GAP_UNREADABLE)]
+    return list(_unnumbered(record, message))
+
+
+def _unnumbered(record: Record, message: object) -> Iterator[Sample]:
+    """What a message without numbers says: nothing, if its type is none of these."""
     if isinstance(message, Hello):
-        return list(_health(record, message))
-    if isinstance(message, Config):
+        yield from _health(record, message)
+    elif isinstance(message, Config):
         refused = (("refused", Property(DataType.BOOLEAN, message.refused is not None)),)
-        return [_sample(record, CONFIG, message.version, refused)]
-    if isinstance(message, Result):
+        yield _sample(record, CONFIG, message.version, refused)
+    elif isinstance(message, Result):
         told = (
             ("id", Property(DataType.INT64, message.id)),
             ("payload", Property(DataType.STRING, message.payload.hex())),
         )
-        return [_sample(record, RESULT, message.status, told, every=True)]
-    if isinstance(message, Log):
+        yield _sample(record, RESULT, message.status, told, every=True)
+    elif isinstance(message, Log):
         level = (
             ("level", Property(DataType.INT32, message.level)),
             ("lost", Property(DataType.INT32, message.lost)),
         )
-        return [_sample(record, LOG, message.text, level, every=True)]
-    return []
+        yield _sample(record, LOG, message.text, level, every=True)
 
 
 _TYPES = {name: datatype for name, datatype, _ in FIXED}

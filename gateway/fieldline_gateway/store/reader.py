@@ -25,6 +25,8 @@ from fieldline_gateway.store.state import StoreState
 
 RETRY_S = 1.0
 """Pause after a segment could not be read."""
+READ_AHEAD = 512
+"""Records read together at least: a sink that asks for few at a time shall not read a block for each."""
 
 
 class Clock(Protocol):
@@ -42,6 +44,7 @@ class Sources:
     state_thread: Executor
     read_threads: Executor
     utc_ms: Clock
+    counters: dict[str, int]
 
 
 class Follower:
@@ -127,6 +130,8 @@ class Follower:
             if stored.record.kind == KIND_DAMAGE:
                 record = stored.record
                 name = CLASS_NAMES[record.cls]
+                counters = self._sources.counters
+                counters["unreadable"] = counters.get("unreadable", 0) + record.last - record.first + 1
                 logs.event(logs.ERROR, "store-damage", cls=name, first=record.first, last=record.last)
 
 
@@ -143,7 +148,7 @@ class StoreReader:
         """Classes whose cursor moved since it was saved."""
         self._logs = logs_of
         self._sources = sources
-        self._ready: deque[list[StoredRecord]] = deque()
+        self._ready: list[list[StoredRecord]] = [[] for _ in CLASSES]
         self._given: list[deque[tuple[int, bytes, int]]] = []
         self.numbers: dict[bytes, dict[int, int]] = {}
         """Highest number delivered in this run, by node and class: for people."""
@@ -157,15 +162,16 @@ class StoreReader:
     async def next_batch(self, limit: int) -> Sequence[StoredRecord]:
         while True:
             self._news.clear()
-            if self._ready:
-                batch = self._ready.popleft()
-                if len(batch) > limit:
-                    self._ready.appendleft(batch[limit:])
-                return self._give(batch[:limit])
-            for follower in self.followers:
-                if follower.behind and (batch := await follower.read(limit)):
-                    if follower in self.followers:  # else rewound meanwhile: read again
-                        self._ready.append(batch)
+            for cls in CLASSES:
+                if self._ready[cls]:
+                    batch = self._ready[cls][:limit]
+                    del self._ready[cls][:limit]
+                    return self._give(batch)
+                follower = self.followers[cls]
+                if follower.behind:
+                    found = await follower.read(max(limit, READ_AHEAD))
+                    if follower is self.followers[cls]:  # else rewound meanwhile: read again
+                        self._ready[cls] += found
                     break
             else:
                 await self._news.wait()
@@ -180,7 +186,7 @@ class StoreReader:
                 self.numbers.setdefault(node, {})[position.cls] = number
 
     def rewind(self) -> None:
-        self._ready.clear()
+        self._ready = [[] for _ in CLASSES]
         self.followers = self._start()
         self._news.set()
 

@@ -217,6 +217,7 @@ def open_segments(files: Files, cls: int, floor: int) -> tuple[list[Segment], in
         (name for name in map(SegmentName.parse, files.names()) if name is not None and name.cls == cls),
         key=lambda name: name.first_seq,
     )
+    names = _one_for_each(files, names)
     next_seq = floor
     newest: Segment | None = None
     while names and newest is None:
@@ -225,6 +226,27 @@ def open_segments(files: Files, cls: int, floor: int) -> tuple[list[Segment], in
         next_seq = max(next_seq, end_seq)
     segments = [_open_sealed(files, name) for name in names]
     return (segments if newest is None else [*segments, newest]), next_seq
+
+
+def _one_for_each(files: Files, names: list[SegmentName]) -> list[SegmentName]:
+    """Of segments that begin with the same record keep the longest: an abandoned one could not be removed."""
+    kept: list[SegmentName] = []
+    for name in names:
+        if not kept or kept[-1].first_seq != name.first_seq:
+            kept.append(name)
+            continue
+        short, kept[-1] = sorted((kept[-1], name), key=lambda each: _next_seq(files, each))
+        logs.event(logs.WARNING, "store-segment-removed", segment=short, instead=kept[-1])
+        files.remove(str(short))
+    return kept
+
+
+def _next_seq(files: Files, name: SegmentName) -> int:
+    file = files.open(str(name))
+    try:
+        return recover(read_around(file, file.size(), 0), name.salt, name.first_seq).next_seq
+    finally:
+        file.close()
 
 
 def _open_sealed(files: Files, name: SegmentName) -> Segment:

@@ -33,6 +33,8 @@ MAX_PENDING_BYTES = 16 * MAX_GROUP_BYTES
 RETRY_FIRST_S, RETRY_MOST_S = 0.5, 30.0
 SAVE_INTERVAL_S = 0.1
 RETAIN_INTERVAL_S = 1.0
+KEEP_PAUSE_S = 10.0
+"""After a failure of these two: one log line in so long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +65,12 @@ class Store:
         self._random32 = random32
         self._state_thread = ThreadPoolExecutor(1, "store-state")
         self._read_threads = ThreadPoolExecutor(2, "store-read")
-        self._sources = Sources(files, state, self._state_thread, self._read_threads, utc_ms)
         self._logs: list[ClassLog] = []
         self._cursors: dict[str, dict[int, int]] = {}
         self._readers: dict[str, StoreReader] = {}
         self._checkpoint: dict[int, int] = {}
         self._counters: dict[str, int] = {}
+        self._sources = Sources(files, state, self._state_thread, self._read_threads, utc_ms, self._counters)
         self._waiters: list[tuple[Position, asyncio.Future[None]]] = []
         self._held: StoreError | None = None
         self._retry_s = RETRY_FIRST_S
@@ -86,7 +88,7 @@ class Store:
         """
         await self._in_state_thread(self._state.open)
         self._cursors = await self._in_state_thread(self._state.cursors)
-        self._counters = await self._in_state_thread(self._state.counters)
+        self._counters.update(await self._in_state_thread(self._state.counters))
         await self._in_state_thread(remove_given_up, self._files, self._state)
         for cls in CLASSES:
             known = [cursor.get(cls, 0) for cursor in self._cursors.values()]
@@ -250,10 +252,12 @@ class Store:
         retain_at = loop.time()
         while True:
             await asyncio.sleep(SAVE_INTERVAL_S)
-            await self._tried("store-cursor-failed", self._save_cursors())
+            well = await self._tried("store-cursor-failed", self._save_cursors())
             if loop.time() >= retain_at:
-                await self._tried("store-retention-failed", self.retain())
+                well = await self._tried("store-retention-failed", self.retain()) and well
                 retain_at = loop.time() + RETAIN_INTERVAL_S
+            if not well:
+                await asyncio.sleep(KEEP_PAUSE_S)
 
     async def _save_cursors(self) -> None:
         moves = [
@@ -309,9 +313,11 @@ class Store:
     async def _in_state_thread(self, work: Callable[[Unpack[Ts]], T], *arguments: *Ts) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._state_thread, work, *arguments)
 
-    async def _tried(self, event: str, work: Awaitable[object]) -> None:
-        """What must go on without: log the failure."""
+    async def _tried(self, event: str, work: Awaitable[object]) -> bool:
+        """Whether it succeeded; what goes on without logs the failure."""
         try:
             await work
         except StoreError as error:
             logs.event(logs.ERROR, event, reason=error.reason, error=error)
+            return False
+        return True
