@@ -13,7 +13,7 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -24,7 +24,14 @@ from fieldline_boards.emulated.vm import VmBoard
 from fieldline_boards.identity import make_identity
 from fieldline_gateway.control import ask
 from fieldline_gateway.errors import UsageError
+from fieldline_gateway.registry import Registry
 from fieldline_harness.mosquitto import Mosquitto
+from fieldline_node.flash import SECTOR
+from fieldline_node.journal import Journal
+from fieldline_node.outbox import Outbox
+from fieldline_wire.codes import KEY_REPORT_MS, KEY_SAMPLE_MS
+from fieldline_wire.messages import Config
+from tests.fakes.flash import FakeFlash
 from tests.system.ledger import Key
 from tests.system.subscriber import Subscriber
 
@@ -32,6 +39,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # All that was acknowledged to the gateway is on the broker's disk when it stops, and its queue has no bound.
 BROKER = "allow_anonymous true\npersistence true\nmax_queued_messages 0\nmax_inflight_messages 1000"
 CLASS_NAMES = ("alarm", "live", "bulk")
+SENSOR_NODE = 0xFF  # wire.md 5.11
 
 
 class Gateway:
@@ -57,6 +65,17 @@ class Gateway:
         )  # fmt: skip
         await process.communicate(key.hex().encode() + b"\n")
         assert process.returncode == 0
+
+    def desire(self, nodes: Iterable[bytes], sample_ms: int) -> None:
+        """What the nodes are to be set to, from their first Hello on."""
+        wanted = Config(
+            1, [(SENSOR_NODE, KEY_SAMPLE_MS, sample_ms), (SENSOR_NODE, KEY_REPORT_MS, 4 * sample_ms)]
+        )
+        registry = Registry(self.folder / "data" / "registry.db")
+        registry.open()
+        for node in nodes:
+            registry.set_desired(node, wanted.version, wanted.to_bytes())
+        registry.close()
 
     async def start(self) -> None:
         command = (
@@ -105,9 +124,16 @@ class Chain:
     """Boards, gateway, broker, subscriber; `async with` starts and stops them."""
 
     def __init__(
-        self, folder: Path, *, nodes: int, seed: int, environment: dict[str, str] | None = None
+        self,
+        folder: Path,
+        *,
+        nodes: int,
+        seed: int,
+        sample_ms: int,
+        environment: dict[str, str] | None = None,
     ) -> None:
         self.random = Random(seed)
+        self._sample_ms = sample_ms
         self.folder = folder
         self.spec = load_board("pico_w")
         build(self.spec, folder / "firmware")
@@ -133,6 +159,7 @@ class Chain:
         self.subscriber.connect()
         self._stack.enter_context(self.subscriber)
         await asyncio.gather(*(self.gateway.enroll(node, key) for node, key in self._keys.items()))
+        self.gateway.desire(self._keys, self._sample_ms)
         await self.gateway.start()
         self._stack.push_async_callback(self.gateway.stop)
         for hz, board in enumerate(self.boards.values(), 20):
@@ -190,11 +217,17 @@ class Chain:
     # What came of it
 
     async def accepted(self) -> dict[Key, int]:
-        """The highest number that each node has given out in each class: the nodes' own word, from their Hello."""
+        """The highest number that each node has given out, read from its flash with the power off: nobody's word."""
+        for board in self.boards.values():
+            await board.power.off()
         found: dict[Key, int] = {}
-        for node in (await self.gateway.status())["nodes"]:
-            for cls, state in node["classes"].items():
-                found[node["node"], node["stream"], cls] = state["last"]
+        for node, board in self.boards.items():
+            outbox = _mounted(await board.flash.read("state"), await board.flash.read("outbox"))
+            for cls, name in enumerate(CLASS_NAMES):
+                if outbox.next(cls) > 1:
+                    found[node.hex(), outbox.stream, name] = outbox.next(cls) - 1
+        for board in self.boards.values():
+            await board.power.on()
         return found
 
     async def until_quiet(self, accepted: dict[Key, int], within_s: float) -> None:
@@ -210,3 +243,12 @@ class Chain:
     def readings(self) -> int:
         with self.subscriber.lock:
             return self.subscriber.ledger.count()[0]
+
+
+def _mounted(state: bytes, kept: bytes) -> Outbox:
+    """The node's own outbox code over a copy of its flash."""
+    journal = Journal(FakeFlash(len(state) // SECTOR, data=state))
+    journal.mount()
+    outbox = Outbox(FakeFlash(len(kept) // SECTOR, data=kept), journal, lambda: 0)
+    outbox.mount()
+    return outbox

@@ -1,0 +1,40 @@
+"""`fieldline_board.py`: a board's TOML as constants for the node.
+
+Rules: tuples and numbers only, so that it needs no code on the node and equal boards give equal bytes.
+"""
+
+from __future__ import annotations
+
+from fieldline_boards.spec import BoardSpec, FlashRegion
+
+
+def board_module(spec: BoardSpec, firmware: str, *, development: bool) -> str:
+    """Source of `fieldline_board.py` for `spec`.
+
+    `firmware` is the version that Hello tells (wire.md 5.6); a development build stops for a REPL (wire.md 2.5).
+    """
+    sensors = "".join(
+        f"    {(each.number, each.name, each.kind, each.pin, tuple(sorted(each.settings.items())))!r},\n"
+        for each in spec.sensors
+    )
+    return f'''"""{spec.title}: made from boards/catalog/{spec.name}.toml by `fieldline node build`."""
+
+NAME = {spec.name!r}
+CHIP = {spec.chip!r}
+CONSOLE = {spec.console!r}
+FIRMWARE = {firmware!r}
+DEVELOPMENT = {development!r}
+LED = {spec.led!r}
+REFLEX = {spec.reflex!r}
+OUTPUTS = {spec.outputs!r}
+# (number, name, kind, pin, ((wire key, default), ...))
+SENSORS = (
+{sensors})
+# (partition label, start, length)
+FLASH_STATE = {_region(spec.state)}
+FLASH_OUTBOX = {_region(spec.outbox)}
+'''
+
+
+def _region(region: FlashRegion) -> str:
+    return f"({region.label!r}, 0x{region.start:X}, 0x{region.length:X})"

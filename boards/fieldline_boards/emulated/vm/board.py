@@ -1,0 +1,146 @@
+"""An emulated board: MicroPython's own VM with emulated hardware, behind the Board port.
+
+SIMULATED, and so where it is shown. What differs from a chip:
+- Python runs 5 to 10 times faster than on one; flash writes take no time.
+- The heap has no limit: budgets are checked by `heap_used()`.
+- `asyncio.run` in main.py returns at once (shims/prelude.py); garbage is collected only between steps of the app.
+- Pin interrupts are delivered between steps of Python, late by milliseconds; inside the handler the clock stands
+  at the edge's own time (clock.mjs).
+- A loop that neither sleeps, prints, looks at the clock nor touches a pin cannot be stopped by Ctrl-C; the
+  watchdog ends it.
+- Files are littlefs in what is durable when, not in its bytes, its size or its wear.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from fieldline_boards.emulated.vm.setup import Places, Region, vm_setup
+from fieldline_boards.emulated.vm.supervisor import Supervisor
+from fieldline_boards.emulated.vm.toolchain import find_modules, find_node
+from fieldline_boards.errors import BoardError
+from fieldline_boards.spec import BoardSpec, FlashRegion
+
+_HEAP_BYTES = {"rp2": 187 * 1024, "esp32": 160 * 1024}  # free heap of a Pico W and of an ESP32 without PSRAM
+_BLANK = b"\xff"
+
+
+class VmFlash:
+    """The raw flash regions, in a file of the host."""
+
+    def __init__(self, places: Places, regions: Mapping[str, FlashRegion], power: Supervisor) -> None:
+        self._places = places
+        self._regions = regions
+        self._power = power
+
+    @property
+    def operations(self) -> int:
+        """Pages programmed, sectors erased and files changed since the board was made."""
+        return self._places.operation_count()
+
+    async def read(self, region: str) -> bytes:
+        """The region's bytes."""
+        at, length = self._place(region)
+        return self._image()[at : at + length]
+
+    async def write(self, region: str, image: bytes) -> None:
+        """Replace the region's bytes; the power must be off."""
+        at, length = self._place(region)
+        if len(image) != length:
+            raise BoardError(f"region '{region}' has {length} bytes, the image {len(image)}")
+        if self._power.is_on:
+            raise BoardError("switch the board off before its flash is written from outside")
+        whole = self._image()
+        self._places.flash.write_bytes(whole[:at] + image + whole[at + length :])
+
+    def _image(self) -> bytes:
+        size = sum(region.length for region in self._regions.values())
+        stored = self._places.flash.read_bytes() if self._places.flash.exists() else b""
+        return stored + _BLANK * (size - len(stored))
+
+    def _place(self, region: str) -> tuple[int, int]:
+        at = 0
+        for name, spec in self._regions.items():
+            if name == region:
+                return at, spec.length
+            at += spec.length
+        raise BoardError(f"there is no flash region '{region}'; there are {', '.join(self._regions)}")
+
+
+class VmBoard:
+    """An emulated board that lives in `directory` (made where it is missing) and is found there again.
+
+    `files` (a folder) is put on its file system when it is opened; what else is there stays.
+    """
+
+    simulated = True
+
+    def __init__(
+        self, spec: BoardSpec, directory: Path, *, unique_id: bytes = bytes(8), files: Path | None = None
+    ) -> None:
+        self.spec = spec
+        self.places = Places(directory.resolve())
+        self._unique_id = unique_id
+        self._files = files
+        self._lock: int | None = None
+        regions = {"state": spec.state, "outbox": spec.outbox}
+        self._regions = [Region(r.label or r.name, r.start, r.length) for r in regions.values()]
+        self.power = Supervisor(self.places, spec.chip, self._setup, usb=spec.console == "usb")
+        self.pins = self.power.world
+        self.cable = self.power.cable
+        self.flash = VmFlash(self.places, regions, self.power)
+
+    @property
+    def port(self) -> str:
+        """Path of the serial port; the same over resets and re-plugging."""
+        return str(self.places.tty)
+
+    async def plug(self) -> None:
+        """Put the serial cable in."""
+        self.cable.plug()
+
+    async def unplug(self) -> None:
+        """Pull the serial cable; the board runs on."""
+        self.cable.unplug()
+
+    async def heap_used(self) -> int:
+        """Bytes of live Python objects, after a garbage collection, without those of the emulation itself."""
+        return int(await self.power.ask({"type": "memory"}))
+
+    async def __aenter__(self) -> Self:
+        find_node()
+        find_modules()
+        self.places.make()
+        self._lock = os.open(self.places.lock, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._lock)
+            raise BoardError(f"another process runs the board in {self.places.folder}") from None
+        self.places.log.write_bytes(b"")
+        if self._files:
+            shutil.copytree(self._files, self.places.files, dirs_exist_ok=True)
+        self.cable.power(self.spec.console == "uart")
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.power.off()
+        self.cable.power(False)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _setup(self, cause: int) -> dict[str, object]:
+        return vm_setup(
+            self.places,
+            chip=self.spec.chip,
+            heap=_HEAP_BYTES[self.spec.chip],
+            regions=self._regions,
+            unique_id=self._unique_id,
+            cause=cause,
+        )

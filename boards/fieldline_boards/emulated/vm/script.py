@@ -1,0 +1,66 @@
+"""Run a MicroPython script in a fresh VM.
+
+Rules: each call is one node process and one VM; nothing is kept between calls.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from fieldline_boards.emulated.vm.setup import Places, Region, vm_setup
+from fieldline_boards.emulated.vm.toolchain import find_node
+from fieldline_boards.errors import BoardError
+
+_SCRIPT_HOST = Path(__file__).with_name("script.mjs")
+_HEAP_BYTES = 256 * 1024  # where the VM's heap starts; it grows
+
+
+class VmError(BoardError):
+    """The script raised, or did not end in time; the text is its traceback."""
+
+
+def run_script(
+    script: str,
+    *,
+    paths: Sequence[Path] = (),
+    timeout_s: float = 60,
+    heap: int = _HEAP_BYTES,
+    chip: str = "rp2",
+    flash: Sequence[tuple[str, int, int]] = (),
+) -> str:
+    """Output of `script`, run on MicroPython.
+
+    `paths` are host folders put on sys.path, in order, read-only. `chip` is "rp2" or "esp32": which hardware
+    modules there are. `flash` gives raw flash regions (label, start, length in bytes), blank. `asyncio.run`
+    blocks here.
+    VmError where the script raises or runs longer than `timeout_s`.
+    """
+    with tempfile.TemporaryDirectory(prefix="fieldline-vm-") as folder:
+        places = Places(Path(folder))
+        places.make()
+        setup = vm_setup(
+            places,
+            chip=chip,
+            heap=heap,
+            regions=[Region(*region) for region in flash],
+            hidden={f".path{i}": path.resolve() for i, path in enumerate(paths)},
+        )
+        try:
+            done = subprocess.run(
+                [find_node(), "--no-warnings", _SCRIPT_HOST],
+                input=json.dumps({**setup, "script": script}).encode(),
+                capture_output=True,
+                timeout=timeout_s,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            seen = (error.stdout or b"").decode(errors="replace")
+            raise VmError(f"the script did not end within {timeout_s} s; it printed:\n{seen}") from None
+    output = done.stdout.decode(errors="replace")
+    if done.returncode:
+        raise VmError(f"{done.stderr.decode(errors='replace').strip()}\nIt printed:\n{output}")
+    return output

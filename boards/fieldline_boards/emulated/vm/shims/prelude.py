@@ -1,0 +1,96 @@
+# Run in the VM before anything of the board's: gives `time` the board's clock, `asyncio` its `run`, and what else this
+# port lacks beside one of a chip.
+# SIMULATION DETAIL: this VM can collect garbage only when no Python is running, so an app started by main.py
+# must not block: there `asyncio.run` returns at once and the app goes on as tasks of the host's event loop.
+# In the REPL and in scripts it blocks, as on a chip.
+def _prelude():
+    import _hw
+    import time
+    from uctypes import addressof
+
+    ticks_diff = time.ticks_diff
+    time.ticks_us = _hw.ticks_us
+    time.ticks_ms = _hw.ticks_ms
+    time.ticks_cpu = _hw.ticks_us
+
+    def sleep_us(us):
+        _hw.sleep_us(us)  # gives JavaScript's undefined, which is not None
+
+    time.sleep_us = sleep_us
+    time.sleep_ms = lambda ms: sleep_us(ms * 1000)
+    time.sleep = lambda seconds: sleep_us(int(seconds * 1000000))
+
+    import os
+
+    listed = os.ilistdir  # of this VM's file system: without sizes, which littlefs gives
+
+    def ilistdir(path="."):
+        for name, kind, inode in listed(path):
+            yield name, kind, inode, os.stat(path + "/" + name)[6]
+
+    def urandom(count):
+        data = bytearray(count)
+        if count:
+            _hw.random(addressof(data), count)
+        return bytes(data)
+
+    os.ilistdir = ilistdir
+    os.urandom = urandom
+
+    import asyncio
+    import gc
+    import micropython
+    import sys
+    from asyncio import core
+
+    async def app(coro):
+        try:
+            await coro
+        except SystemExit:
+            _hw.halt("soft")
+        except BaseException as error:
+            sys.print_exception(error)
+        _hw.app_ended()
+
+    def run(coro):
+        if _hw.app_started():
+            asyncio.new_event_loop()
+            asyncio.create_task(app(coro))
+            return None
+        asyncio.new_event_loop()
+        task = asyncio.create_task(coro)
+        try:
+            while not task.done():
+                core._run_iter()
+                head = core._task_queue.peek()
+                if not task.done():
+                    wait = ticks_diff(head.ph_key, core.ticks()) if head else 50
+                    _hw.sleep_us(max(0, wait) * 1000)
+            if isinstance(task.data, StopIteration):
+                return task.data.value
+            raise task.data
+        finally:
+            asyncio.new_event_loop()
+
+    asyncio.run = run
+    _hw.kbd_intr = micropython.kbd_intr
+    _hw.drop_tasks = lambda: asyncio.new_event_loop() and None
+    _hw.collect = gc.collect
+    _hw.heap_all = gc.mem_alloc
+
+    # This VM's heap has no end, and holds what a chip has in ROM (`base`): what is free is counted from the chip's.
+    class Gc:
+        pass
+
+    chip_gc = Gc()
+    for name in ("collect", "disable", "enable", "isenabled", "threshold"):
+        setattr(chip_gc, name, getattr(gc, name))
+    chip_gc.mem_alloc = lambda: gc.mem_alloc() - _hw.base
+    chip_gc.mem_free = lambda: max(0, _hw.heap - chip_gc.mem_alloc())
+    sys.modules["gc"] = chip_gc
+    for name in ("machine", "cryptolib", "rp2" if _hw.chip == "rp2" else "esp32"):
+        __import__(name)
+
+
+_prelude()
+del _prelude

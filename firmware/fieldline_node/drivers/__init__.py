@@ -1,0 +1,1 @@
+"""What the node asks of its machine (ports.py), a package an interpreter."""

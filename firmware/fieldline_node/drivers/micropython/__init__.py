@@ -1,0 +1,1 @@
+"""The node's ports on MicroPython: the only place that imports machine."""

@@ -1,0 +1,84 @@
+"""Falling edges of a pin: timed by an interrupt, or counted by hardware where the chip can.
+
+Rules: an interrupt times every edge and rejects what comes too soon, but an ESP32 runs its handlers late and
+drops some under load. So where the reject time allows of a high rate, hardware counts, right to one edge a
+sample; a low rate is timed. The pin is pulled up, as tachometers are open collectors.
+"""
+
+import time
+
+import machine
+
+from fieldline_node.sensors.edges import EDGE_MASK, EdgeTimer
+from fieldline_wire.codes import const
+
+COUNT_BELOW_US = const(2000)  # reject time; from 500 edges/s on an ESP32's handlers are not to be relied on
+GLITCH_NS = const(12000)  # near the longest that PCNT filters: 1023 cycles of its 80 MHz clock
+
+
+class TimedEdges(EdgeTimer):
+    """An edge source with an interrupt for each edge."""
+
+    def __init__(self, pin: int, how: dict) -> None:
+        """`how`: what the chip's Pin.irq takes besides handler and trigger."""
+        super().__init__(time.ticks_us)
+        self._pin = _input(pin)
+        self._pin.irq(self.on_edge, machine.Pin.IRQ_FALLING, **how)
+
+    def close(self) -> None:
+        """No more interrupts."""
+        self._pin.irq(None, machine.Pin.IRQ_FALLING)
+
+
+class CountedEdges:
+    """An edge source that hardware counts; the last edge is as old as the reading that found it."""
+
+    def __init__(self, pin: int, unit: int) -> None:
+        counter = machine.Counter
+        self._counter = counter(unit, _input(pin), edge=counter.FALLING, filter_ns=GLITCH_NS)
+        self._count = 0
+        self._last = time.ticks_us() & EDGE_MASK
+
+    def reject(self, us: int) -> None:
+        """Nothing to set: the filter is as long as it can be."""
+
+    def read(self) -> "tuple[int, int, int]":
+        """(edges so far, when they were counted, time now), in us."""
+        now = time.ticks_us() & EDGE_MASK
+        count = self._counter.value() & EDGE_MASK
+        if count != self._count:
+            self._count = count
+            self._last = now
+        return count, self._last, now
+
+    def close(self) -> None:
+        """Gives the counter back."""
+        self._counter.deinit()
+
+
+class EitherEdges:
+    """Timed or counted, as the reject time asks for."""
+
+    def __init__(self, pin: int, unit: int) -> None:
+        self._pin = pin
+        self._unit = unit
+        self._source = TimedEdges(pin, {})
+        self._before = 0  # edges of the sources before this one
+
+    def reject(self, us: int) -> None:
+        """Takes the reject time and the source that is right for it."""
+        counts = us < COUNT_BELOW_US
+        if counts != isinstance(self._source, CountedEdges):
+            self._before = self.read()[0]
+            self._source.close()
+            self._source = CountedEdges(self._pin, self._unit) if counts else TimedEdges(self._pin, {})
+        self._source.reject(us)
+
+    def read(self) -> "tuple[int, int, int]":
+        """(edges so far, when the last was or was counted, time now), in us."""
+        count, last, now = self._source.read()
+        return (self._before + count) & EDGE_MASK, last, now
+
+
+def _input(pin: int) -> machine.Pin:
+    return machine.Pin(pin, machine.Pin.IN, machine.Pin.PULL_UP)

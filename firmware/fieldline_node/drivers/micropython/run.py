@@ -1,0 +1,82 @@
+"""Runs the node on this board: the top loop, and what becomes of an exception that reaches it.
+
+Rules: an exception is kept in the journal and the chip restarts; never is the node left standing. A development
+build stops for a person who asks for the REPL (wire.md 2.5), and has no watchdog, which would end that REPL.
+"""
+
+import asyncio
+import sys
+
+import fieldline_board as board
+
+from fieldline_node.drivers.micropython.console import Console
+from fieldline_node.drivers.micropython.flash import find_region
+from fieldline_node.drivers.micropython.hardware import Hardware
+from fieldline_node.drivers.micropython.identity import read_identity
+from fieldline_node.errors import IdentityError, StorageError
+from fieldline_node.faults import SAFE_PAUSE_MS, Faults
+from fieldline_node.journal import Journal
+from fieldline_node.links.serial import SerialLink
+from fieldline_node.node import make_node
+from fieldline_wire.codes import const
+
+_POLL_MS = const(10)  # what a UART brings in this time fits in MicroPython's buffer of 256 bytes
+
+
+async def run() -> None:
+    """The node, until a person asks for the REPL."""
+    try:
+        identity = read_identity()
+    except IdentityError as error:
+        print("fieldline: %s. Give it one: fieldline node install --identity" % error)
+        return
+    hardware = Hardware(board.CHIP)
+    if not board.DEVELOPMENT:
+        hardware.start_watchdog()
+    console = Console()
+    console.open()
+    try:
+        await _live(hardware, SerialLink(console), identity)
+    finally:
+        console.close()
+
+
+async def _live(hardware: Hardware, link: SerialLink, identity: tuple) -> None:
+    faults = None
+    try:
+        journal = Journal(find_region(board.CHIP, *board.FLASH_STATE))
+        journal.mount()
+        faults = Faults(journal)
+        faults.load()
+        outbox = find_region(board.CHIP, *board.FLASH_OUTBOX)
+        app = make_node(board, hardware, link, journal, faults, outbox, identity)
+        while not _break_asked(hardware, link):
+            wait = app.step(hardware.now_ms())
+            await asyncio.sleep_ms(min(wait, _POLL_MS))
+    except Exception as error:  # noqa: BLE001 - the top loop
+        sys.print_exception(error)
+        if not await _stopped(hardware, link, faults, error):
+            hardware.restart()
+
+
+async def _stopped(hardware: Hardware, link: SerialLink, faults: "Faults | None", error: Exception) -> bool:
+    """Keeps what ended this run and waits where it comes again and again; whether the REPL was asked for."""
+    until = hardware.now_ms()
+    if faults is None or faults.safe:
+        until += SAFE_PAUSE_MS
+    if faults is not None:
+        try:
+            faults.record(error)
+        except StorageError as worse:
+            sys.print_exception(worse)
+    while hardware.now_ms() < until:
+        hardware.feed()
+        link.poll(hardware.now_ms())
+        if _break_asked(hardware, link):
+            return True
+        await asyncio.sleep_ms(_POLL_MS)
+    return False
+
+
+def _break_asked(hardware: Hardware, link: SerialLink) -> bool:
+    return board.DEVELOPMENT and link.break_asked(hardware.now_ms())

@@ -1,0 +1,48 @@
+"""What the node says of itself in a Hello (wire.md 5.6).
+
+Rules: nothing is measured for it; it tells what the parts know.
+"""
+
+from fieldline_wire.codes import CLASSES, HELLO_CLOCK_SET, HELLO_DEVELOPMENT, HELLO_WANTS_TIME, SLOT_NONE
+from fieldline_wire.health import Hello
+
+_U32 = 0xFFFFFFFF
+
+
+class Health:
+    """The parts of one boot that a Hello speaks of."""
+
+    __slots__ = ("_board", "_cause", "_clock", "_hardware", "_link", "_outbox", "_settings", "_states")
+
+    def __init__(self, board, cause, hardware, link, outbox, settings, clock, states) -> None:
+        """`board`: the generated constants; `cause`: RESET_*; `states()`: (sensor, SENSOR_*) pairs."""
+        self._board = board
+        self._cause = cause
+        self._hardware = hardware
+        self._link = link
+        self._outbox = outbox
+        self._settings = settings
+        self._clock = clock
+        self._states = states
+
+    def hello(self, now: int) -> Hello:
+        """The Hello of this moment; `now` in ms."""
+        flags = HELLO_CLOCK_SET if self._clock.is_set() else HELLO_WANTS_TIME
+        if self._board.DEVELOPMENT:
+            flags |= HELLO_DEVELOPMENT
+        outbox = self._outbox
+        return Hello(
+            outbox.stream,
+            self._cause,
+            SLOT_NONE,
+            now // 1000 & _U32,
+            self._hardware.heap_free(),
+            self._settings.version,
+            flags,
+            board=self._board.NAME,
+            firmware=self._board.FIRMWARE,
+            classes=[(cls, outbox.next(cls), outbox.oldest(cls)) for cls in range(CLASSES)],
+            link=self._link.counters(),
+            sensors=self._states(),
+            outbox=outbox.usage(),
+        )

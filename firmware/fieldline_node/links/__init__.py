@@ -1,0 +1,1 @@
+"""Links to a gateway (ports.py), a file a bearer."""

@@ -1,0 +1,85 @@
+"""A serial line or the console as a link: frames of wire.md 2.
+
+Rules: a stream that fails raises OSError and the link is down for this step; what the line brings is judged by
+the wire's Reader alone; a line that falls silent inside a frame brought noise.
+"""
+
+from fieldline_wire.codes import const
+from fieldline_wire.errors import PeerError
+from fieldline_wire.fragments import Assembler, split
+from fieldline_wire.serial import DELIMITER, KIND_FRAGMENT, KIND_SEALED, MAX_PAYLOAD, Reader, encode
+
+_MAX_UNFINISHED = const(2)  # messages in fragments; wire.md 4.2
+_SILENCE_MS = const(1000)  # wire.md 2.4
+_BREAK_MS = const(20)  # wire.md 2.5
+
+
+class SerialLink:
+    """A link over `stream` (ports.py)."""
+
+    __slots__ = (
+        "_assembler",
+        "_frames_out",
+        "_heard_at",
+        "_message_id",
+        "_opened",
+        "_reader",
+        "_stream",
+        "up",
+    )
+
+    def __init__(self, stream) -> None:
+        self._stream = stream
+        self._reader = Reader()
+        self._assembler = Assembler(_MAX_UNFINISHED)
+        self._heard_at = None  # ms, of the last bytes; None once their silence was seen
+        self._message_id = 0
+        self._frames_out = 0
+        self._opened = False
+        self.up = True  # a serial line has no carrier to tell otherwise
+
+    def poll(self, now: int) -> "list[bytes]":
+        """The sealed messages that came; `now` in ms."""
+        data = self._stream.read()
+        found = []
+        if not data:
+            if self._heard_at is not None and now - self._heard_at >= _SILENCE_MS:
+                self._reader.reset()
+                self._heard_at = None
+            return found
+        self._heard_at = now
+        for kind, payload in self._reader.feed(data):
+            message = payload if kind == KIND_SEALED else self._assemble(now, payload)
+            if message is not None:
+                found.append(message)
+        return found
+
+    def send(self, sealed: bytes) -> None:
+        """Puts a message on the line. OSError where the stream fails."""
+        if len(sealed) <= MAX_PAYLOAD:
+            self._frame(KIND_SEALED, sealed)
+            return
+        self._message_id = (self._message_id + 1) & 0xFF
+        for piece in split(sealed, MAX_PAYLOAD, self._message_id):
+            self._frame(KIND_FRAGMENT, piece)
+
+    def counters(self) -> "tuple[int, int, int, int]":
+        """(frames in, frames out, CRC errors, noise bytes)."""
+        reader = self._reader
+        return reader.frames, self._frames_out, reader.crc_errors, reader.noise_bytes
+
+    def break_asked(self, now: int) -> bool:
+        """Whether a person asks for the REPL (wire.md 2.5)."""
+        return self._heard_at is not None and now - self._heard_at >= _BREAK_MS and self._reader.break_asked()
+
+    def _frame(self, kind: int, payload: bytes) -> None:
+        frame = encode(kind, payload)
+        self._stream.write(frame if self._opened else DELIMITER + frame)
+        self._opened = True
+        self._frames_out += 1
+
+    def _assemble(self, now: int, fragment: bytes) -> "bytes | None":
+        try:
+            return self._assembler.feed(now, fragment)
+        except PeerError:
+            return None

@@ -1,0 +1,83 @@
+"""Measures every sensor at its interval, hands the values on, and lets the reflex act.
+
+Rules: a sensor that raises OSError is silent: a state and an alert, never a crash. The reflex comes before the
+flash. Samples missed while the node was busy are not made up for: the next one is.
+"""
+
+from fieldline_wire.codes import (
+    ALARM,
+    KEY_SAMPLE_MS,
+    LIVE,
+    READING_SATURATED,
+    SENSOR_OUT_OF_RANGE,
+    SENSOR_SILENT,
+    SENSOR_WELL,
+)
+
+IDLE_MS = 60000  # where there is no sensor
+
+
+class Sampler:
+    """All sensors of a board. keep(class, sensor, quantity, flags, value, now) takes what was measured."""
+
+    __slots__ = ("_due", "_keep", "_last", "_reflex", "_sensors", "_settings", "_states")
+
+    def __init__(self, sensors, settings, reflex, keep) -> None:
+        self._sensors = sensors
+        self._settings = settings
+        self._reflex = reflex
+        self._keep = keep
+        self._due = [0] * len(sensors)  # ms of each sensor's next sample
+        self._last = [0] * len(sensors)  # value of the last one
+        self._states = [SENSOR_WELL] * len(sensors)
+
+    def configure(self) -> None:
+        """Gives the sensors their settings."""
+        for sensor in self._sensors:
+            sensor.configure(self._settings)
+        self._reflex.drive()
+
+    def states(self) -> "list[tuple[int, int]]":
+        """(sensor, SENSOR_*) of each, for Hello."""
+        return [(self._sensors[i].number, self._states[i]) for i in range(len(self._sensors))]
+
+    def step(self, now: int) -> int:
+        """Takes the samples that are due; ms until the next is."""
+        wait = IDLE_MS
+        for i in range(len(self._sensors)):
+            interval = self._settings.get(self._sensors[i].number, KEY_SAMPLE_MS)
+            if now >= self._due[i]:
+                self._due[i] += interval
+                if self._due[i] <= now:
+                    self._due[i] = now + interval
+                self._sample(i, now)
+            self._due[i] = min(self._due[i], now + interval)
+            wait = min(wait, self._due[i] - now)
+        return wait
+
+    def _sample(self, i: int, now: int) -> None:
+        sensor = self._sensors[i]
+        flags = 0
+        try:
+            value = sensor.sample(now)
+        except OSError:
+            self._states[i] = SENSOR_SILENT
+            self._alert(i, None, now)
+            return
+        if value is None:
+            return
+        self._states[i] = SENSOR_WELL
+        if sensor.saturated:
+            self._states[i] = SENSOR_OUT_OF_RANGE
+            flags = READING_SATURATED
+        self._last[i] = value
+        self._alert(i, value, now)
+        self._keep(LIVE, sensor.number, sensor.QUANTITY, flags, value, now)
+
+    def _alert(self, i: int, value: "int | None", now: int) -> None:
+        sensor = self._sensors[i]
+        alarms = self._reflex.judge(sensor, value)
+        for flags in alarms:
+            self._keep(ALARM, sensor.number, sensor.QUANTITY, flags, self._last[i], now)
+        if alarms:
+            self._reflex.save()

@@ -1,0 +1,143 @@
+"""The node's side of the line to a gateway: session, messages, time (wire.md 5, 6).
+
+Rules: a number is settled by the session alone, and then told to the outbox; nothing that a peer sends raises;
+a link that fails costs a repeat, nothing more.
+"""
+
+from fieldline_node.reporter import Reporter
+from fieldline_wire.codes import ACK_HOLD, ACK_UNKNOWN_STREAM, ALARM, BULK, CLASSES, LIVE, const
+from fieldline_wire.health import TimeSync
+from fieldline_wire.readings import Ack
+from fieldline_wire.session import GREETING, OPEN, Session
+
+_SENDS = const(6)  # messages in one step, so that samples are not late behind a backlog
+_U32 = 0xFFFFFFFF
+
+
+class Uplink:
+    """One boot's talk with gateways. link_errors: messages that the link did not take."""
+
+    __slots__ = (
+        "_clock",
+        "_fresh",
+        "_handle",
+        "_hello",
+        "_link",
+        "_log",
+        "_messenger",
+        "_outbox",
+        "_report_at",
+        "_reporter",
+        "_session",
+        "_was_up",
+        "link_errors",
+    )
+
+    def __init__(self, link, messenger, outbox, clock, log, epoch: int, random, hello, handle) -> None:
+        """hello(now) makes a Hello; handle(now, message) takes a Config or Command and gives an answer."""
+        self._link = link
+        self._messenger = messenger
+        self._outbox = outbox
+        self._clock = clock
+        self._log = log
+        self._hello = hello
+        self._handle = handle
+        self._reporter = Reporter(outbox, clock, epoch)
+        self._session = Session(lambda: int.from_bytes(random(2), "big"))
+        self._fresh = [0] * CLASSES  # numbers below were given before the link last came up
+        self._report_at = 0
+        self._was_up = False
+        self.link_errors = 0
+
+    def begin(self) -> None:
+        """Tells the session what the outbox keeps, once it is mounted."""
+        for cls in range(CLASSES):
+            self._session.set_end(cls, self._outbox.next(cls), self._outbox.floor(cls))
+
+    def step(self, now: int, report_ms: int) -> int:
+        """Takes what came, sends what is due; ms until the next step. Reports go out each `report_ms`."""
+        if self._link.up != self._was_up:
+            self._was_up = self._link.up
+            (self._session.on_link_up if self._was_up else self._session.on_link_down)(now)
+        for sealed in self._link.poll(now):
+            message = self._messenger.open(sealed)
+            if message is not None:
+                self._receive(now, message)
+        self._offer(now, report_ms)
+        for _ in range(_SENDS):
+            if not self._send_next(now):
+                break
+        if self._session.state == OPEN:
+            self._chat(now)
+        return min(self._session.wait_ms(now), max(0, self._report_at - now))
+
+    def send(self, message) -> None:
+        """Seals a message and puts it on the link."""
+        try:
+            self._link.send(self._messenger.seal(message))
+        except OSError:
+            self.link_errors += 1
+
+    def is_open(self) -> bool:
+        """Whether a gateway answers."""
+        return self._session.state == OPEN
+
+    def _receive(self, now: int, message) -> None:
+        before = self._session.state
+        if isinstance(message, Ack):
+            self._acknowledged(now, message)
+        else:
+            self._session.on_heard(now)
+            if isinstance(message, TimeSync):
+                if message.answer:
+                    self._clock.answer(now, message.uptime_ms, message.seconds, message.ms)
+            else:
+                answer = self._handle(now, message)
+                if answer is not None:
+                    self.send(answer)
+        if before == GREETING and self._session.state != GREETING:
+            self._fresh = [self._outbox.next(cls) for cls in range(CLASSES)]
+
+    def _acknowledged(self, now: int, ack: Ack) -> None:
+        session = self._session
+        if ack.stream != self._outbox.stream:
+            session.on_heard(now)
+        elif ack.status == ACK_UNKNOWN_STREAM:
+            session.on_unknown_stream(now)
+        else:
+            session.on_ack(now, ack.cls, ack.next, ack.ranges)
+            self._outbox.ack(ack.cls, session.settled(ack.cls), now)
+            if ack.status == ACK_HOLD:
+                session.on_hold(now, ack.hold)
+
+    def _offer(self, now: int, report_ms: int) -> None:
+        """Tells the session of new numbers: alarms at once, others once a report interval."""
+        outbox = self._outbox
+        self._session.set_end(ALARM, outbox.next(ALARM), outbox.floor(ALARM))
+        if now < self._report_at <= now + report_ms:
+            return
+        self._report_at = now + report_ms
+        for cls in (LIVE, BULK):
+            self._session.set_end(cls, outbox.next(cls), outbox.floor(cls))
+
+    def _send_next(self, now: int) -> bool:
+        """Sends what the session wants next; False where that is nothing."""
+        wish = self._session.poll(now)
+        if wish is None:
+            return False
+        if wish[0] == "hello":
+            self.send(self._hello(now))
+            return True
+        _, cls, first = wish
+        message = self._reporter.build(cls, first, self._session.last_for(cls, first), self._fresh[cls])
+        self.send(message)
+        self._session.sent(now, cls, first, message.last)
+        return True
+
+    def _chat(self, now: int) -> None:
+        """What a gateway may hear when readings leave room."""
+        line = self._log.take()
+        if line is not None:
+            self.send(line)
+        if self._clock.ask_due(now):
+            self.send(TimeSync(now & _U32))

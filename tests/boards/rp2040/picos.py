@@ -1,0 +1,34 @@
+"""What the tests of the emulated Pico share."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Awaitable, Callable
+
+from tests.boards.repl import RawRepl, run
+
+from fieldline_boards.catalog import load_board
+from fieldline_boards.emulated.rp2040 import Rp2040Board
+
+SPEC = dataclasses.replace(load_board("pico_w"), name="pico", title="Raspberry Pi Pico")
+WITHIN_S = 60.0
+
+Scenario = Callable[[Rp2040Board], Awaitable[None]]
+Play = Callable[..., None]
+"""play(scenario, **options of Rp2040Board)"""
+
+
+async def python(board: Rp2040Board, code: str) -> str:
+    """Output of `code` on the board."""
+    return await asyncio.to_thread(run, board.port, code)
+
+
+async def start(board: Rp2040Board, code: str) -> None:
+    """Begin `code` and leave. No answer is waited for: the power may be gone before it."""
+
+    def begin() -> None:
+        with RawRepl(board.port) as repl:
+            repl.send(code.encode() + b"\x04")
+
+    await asyncio.to_thread(begin)

@@ -1,0 +1,144 @@
+"""The node's real firmware on the emulated Pico: what it says over the emulated USB cable."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import serial
+from cryptography.hazmat.primitives.ciphers.aead import AESCCM
+from tests.boards.rp2040.picos import SPEC, WITHIN_S, Play
+
+from fieldline_boards.build import build
+from fieldline_boards.emulated.rp2040 import Rp2040Board
+from fieldline_boards.identity import make_identity
+from fieldline_boards.install import install
+from fieldline_boards.spec import BoardSpec
+from fieldline_wire import messages
+from fieldline_wire import serial as frames
+from fieldline_wire.codes import QTY_SPEED
+from fieldline_wire.health import Hello
+from fieldline_wire.readings import Ack, Report
+from fieldline_wire.seal import Header, open_sealed, peek, seal_downlink
+
+NODE, KEY = bytes(range(8)), bytes(range(16))
+WHOLE = 1  # wire.md 2.3
+SECTOR = 4096
+
+
+class Ccm:
+    """AES-CCM as the wire package wants it."""
+
+    def __init__(self, key: bytes) -> None:
+        self._aes = AESCCM(key, tag_length=8)
+
+    def seal(self, nonce: bytes, aad: bytes, plain: bytes) -> bytes:
+        return self._aes.encrypt(nonce, plain, aad)
+
+    def open(self, nonce: bytes, aad: bytes, data: bytes) -> bytes:
+        return self._aes.decrypt(nonce, data, aad)
+
+
+class Peer:
+    """The least of a gateway: opens what comes and acknowledges it."""
+
+    def __init__(self, port: str) -> None:
+        self._serial = serial.Serial(port, timeout=0.1)
+        self._reader = frames.Reader()
+        self._ccm = Ccm(KEY)
+        self._counter = 0
+
+    def until(self, enough: Callable[[Header, object], bool], within_s: float = WITHIN_S) -> object:
+        """The first message that is `enough`; all before it are answered."""
+        end = time.monotonic() + within_s
+        seen = []
+        while time.monotonic() < end:
+            for _, payload in self._reader.feed(self._serial.read(4096)):
+                header = peek(payload)
+                message = messages.decode(open_sealed(self._ccm, header, payload))
+                seen.append(message)
+                self._answer(header, message)
+                if enough(header, message):
+                    return message
+        raise AssertionError(f"nothing of the kind in {seen}")
+
+    def close(self) -> None:
+        self._serial.close()
+
+    def _answer(self, header: Header, message: object) -> None:
+        if isinstance(message, Hello):
+            acks = [Ack(cls, message.stream, oldest) for cls, _, oldest in message.classes]
+        elif isinstance(message, Report):
+            acks = [Ack(message.cls, message.stream, message.first + len(message.readings))]
+        else:
+            return
+        for ack in acks:
+            sealed = seal_downlink(
+                self._ccm, NODE, header.key_number, header.epoch, self._counter, 1, 1, ack.to_bytes()
+            )
+            self._serial.write(frames.encode(WHOLE, sealed))
+            self._counter += 1
+
+
+def at(spec: BoardSpec, start: int) -> BoardSpec:
+    """The board with its raw regions at `start`."""
+    state = dataclasses.replace(spec.state, start=start)
+    outbox = dataclasses.replace(spec.outbox, start=start + state.length)
+    return dataclasses.replace(spec, state=state, outbox=outbox)
+
+
+async def equip(board: Rp2040Board, folder: Path) -> None:
+    """Firmware and identity on the board, its raw regions where littlefs has nothing."""
+    identity = make_identity(NODE, 0, KEY)
+    build(SPEC, folder)
+    await asyncio.to_thread(install, board.port, folder, identity)
+    await board.power.off()
+    storage = await board.flash.read("storage")
+    length = SPEC.state.length + SPEC.outbox.length
+    free = next(n for n in range(0, len(storage), SECTOR) if storage[n : n + length] == b"\xff" * length)
+    build(at(SPEC, free), folder)
+    await board.power.on()
+    await asyncio.to_thread(install, board.port, folder, identity)
+
+
+def speed_is(rpm: float) -> Callable[[Header, object], bool]:
+    """Whether a report says that fan-1 turns so fast, within 1 %."""
+
+    def enough(header: Header, message: object) -> bool:
+        return isinstance(message, Report) and any(
+            reading.sensor == 0 and reading.quantity == QTY_SPEED and abs(reading.value / 10 / rpm - 1) < 0.01
+            for reading in message.readings
+        )
+
+    return enough
+
+
+def test_a_report_arrives_and_a_torn_page_loses_nothing(play: Play, tmp_path: Path) -> None:
+    fan = SPEC.sensors[0].pin
+    assert fan is not None
+
+    async def scenario(board: Rp2040Board) -> None:
+        await equip(board, tmp_path / "build")
+        await board.pins.pulse(fan, 50, open_drain=True)
+        peer = Peer(board.port)
+        hello = await asyncio.to_thread(peer.until, lambda _, message: isinstance(message, Hello))
+        assert isinstance(hello, Hello)
+        report = await asyncio.to_thread(peer.until, speed_is(1500))
+        assert isinstance(report, Report)
+        await board.power.cut_at(2, "half")
+        await board.power.lost(WITHIN_S)
+        peer.close()
+        await board.power.on()
+        peer = Peer(board.port)
+        again = await asyncio.to_thread(
+            peer.until, lambda header, message: isinstance(message, Report) and header.epoch > report.epoch
+        )
+        peer.close()
+        assert isinstance(again, Report)
+        assert again.stream == hello.stream == report.stream
+        assert again.first > report.first, "numbers go on"
+
+    play(scenario, pace=1, instant_flash=True)
