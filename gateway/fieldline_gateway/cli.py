@@ -146,20 +146,31 @@ def _hex(text: str, size: int, what: str) -> bytes:
 
 def show(told: dict[str, Any], console: Console) -> None:
     """The status as tables."""
-    nodes = Table("node", "name", "class", "last number", "stored", "gaps", "heard", title="nodes")
+    nodes = Table(title="nodes")
+    for column in ("node", "name", "class", "last", "stored", "gaps"):
+        nodes.add_column(column, no_wrap=True)
+    for sink in told["sinks"]:
+        nodes.add_column(f"sent: {sink['sink']}")
+    nodes.add_column("heard")
     for node in told["nodes"]:
+        heard = _ago(node["heard_s"])
         for cls, state in node["classes"].items():
-            nodes.add_row(node["node"], node["name"], cls, str(state["last"]), str(state["stored"]),
-                          str(state["gaps"]), _ago(node["heard_s"]))  # fmt: skip
+            counts = [str(state[key]) for key in ("last", "stored", "gaps")]
+            sent = [str(sink["numbers"].get(node["node"], {}).get(cls, "")) for sink in told["sinks"]]
+            nodes.add_row(node["node"], node["name"], cls, *counts, *sent, heard)
         if not node["classes"]:
-            nodes.add_row(node["node"], node["name"], "", "", "", "", _ago(node["heard_s"]))
+            nodes.add_row(node["node"], node["name"], *[""] * (4 + len(told["sinks"])), heard)
     console.print(nodes)
     store = told["store"]
-    held = f", HELD: {store['held']}" if store["held"] else ""
+    held = f", HELD: {store['held']}: nodes keep their readings" if store["held"] else ""
     console.print(f"store: {store['bytes'] / 1024**2:.1f} of {store['max_bytes'] / 1024**2:.0f} MiB{held}")
-    for name in ("sinks", "links"):
-        for entry in told[name]:
-            console.print(f"{name[:-1]}: " + ", ".join(f"{key} {value}" for key, value in entry.items()))
+    for sink in told["sinks"]:
+        state = "connected" if sink["connected"] else f"NOT connected ({sink['last_error']})"
+        console.print(f"sink {sink['sink']}: {sink['broker']} {state}, lag {sink['lag']} records", soft_wrap=True)
+    for link in told["links"]:
+        state = "open" if link["open"] else f"closed {link.get('error', '')}".strip()
+        counts = [f"{key} {value}" for key, value in link.items() if value and key not in ("link", "open", "error")]
+        console.print(f"link {link['link']}: {', '.join([state, *counts])}", soft_wrap=True)
     if told["refused"]:
         console.print("refused: " + ", ".join(f"{kind} {count}" for kind, count in told["refused"].items()))
 

@@ -18,7 +18,7 @@ from fieldline_gateway.mqtt.client import Connection, open_connection
 from fieldline_gateway.mqtt.codec.v311 import Connect
 from fieldline_gateway.mqtt.errors import ConnectionLost, MqttError
 from fieldline_gateway.mqtt.window import Window
-from fieldline_gateway.records import StoredRecord
+from fieldline_gateway.records import CLASS_NAMES, StoredRecord
 from fieldline_gateway.sinks.mqtt_config import MqttConfig
 from fieldline_gateway.sinks.payload import Payload
 from fieldline_gateway.sinks.port import Reader
@@ -73,6 +73,7 @@ class MqttSink:
         self._repeated = 0
         self._connects = 0
         self._last_error = ""
+        self._numbers: dict[tuple[bytes, int], int] = {}  # the last delivered, by node and class
 
     @property
     def name(self) -> str:
@@ -88,7 +89,15 @@ class MqttSink:
             "connects": self._connects,
             "unknown_pubacks": self._window.unknown_acks,
             "last_error": self._last_error,
+            "numbers": self._forwarded(),
         }
+
+    def _forwarded(self) -> dict[str, dict[str, int]]:
+        """The last number delivered since the start, by node and class."""
+        found: dict[str, dict[str, int]] = {}
+        for (node, cls), number in self._numbers.items():
+            found.setdefault(node.hex(), {})[CLASS_NAMES[cls]] = number
+        return found
 
     async def run(self, reader: Reader) -> None:
         """Deliver from the reader's last commit on, until cancelled."""
@@ -198,7 +207,12 @@ class MqttSink:
     def _settle(self) -> None:
         """Commit what is delivered, and say whether there is room or nothing left."""
         assert self._reader
-        last = {stored.record.cls: stored for stored in self._window.delivered()}
+        last: dict[int, StoredRecord] = {}
+        for stored in self._window.delivered():
+            record = stored.record
+            last[record.cls] = stored
+            if record.last:
+                self._numbers[record.node, record.cls] = record.last
         for stored in last.values():
             self._reader.commit(stored.position)
         # Refill by halves: a batch of some size costs the loop less than one for each few PUBACKs.

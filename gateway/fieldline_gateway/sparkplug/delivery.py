@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum, auto
 
 from fieldline_gateway.records import Position
@@ -33,27 +33,29 @@ class _Mark:
     confirmed: bool = False
 
 
-@dataclass(slots=True)
 class Ledger:
-    """What was sent in this session and how far it is settled. Times are ms of a clock that never steps."""
+    """What was sent in this session and how far it is settled. Times are ms of a clock that never steps.
 
-    settle_ms: int
-    mark_ms: int
-    """Data waits at most so long for its mark."""
-    confirm_ms: int
-    """A mark that is not confirmed for so long means that the connection is no good."""
-    window: int
-    """Messages that may be unconfirmed; a quarter of it brings a mark at once."""
+    settle_ms: between data and the mark that settles it; mark_ms: data waits at most so long for its own mark;
+    confirm_ms: a mark that is not confirmed for so long means that the connection is no good; window: messages
+    that may be unconfirmed, a quarter of which bring a mark at once.
+    """
 
-    _number: int = 0
-    _marks: deque[_Mark] = field(default_factory=deque)
-    _sent: dict[int, int] = field(default_factory=dict)
-    _twice: dict[int, int] = field(default_factory=dict)
-    _settled: dict[int, int] = field(default_factory=dict)
-    _open: dict[int, int] = field(default_factory=dict)
-    _open_messages: int = 0
-    _open_since: int | None = None
-    _unconfirmed: int = 0
+    def __init__(self, settle_ms: int, mark_ms: int, confirm_ms: int, window: int) -> None:
+        self._settle_ms = settle_ms
+        self._mark_ms = mark_ms
+        self._confirm_ms = confirm_ms
+        self._window = window
+        self._number = 0
+        self._marks: deque[_Mark] = deque()
+        # By class, the highest sequence number: sent, sent twice, settled, sent since the last mark.
+        self._sent: dict[int, int] = {}
+        self._twice: dict[int, int] = {}
+        self._settled: dict[int, int] = {}
+        self._open: dict[int, int] = {}
+        self._open_messages = 0
+        self._open_since: int | None = None
+        self._unconfirmed = 0
 
     def reset(self) -> None:
         """A new session: what is not settled will be sent for the first time again."""
@@ -67,7 +69,7 @@ class Ledger:
     @property
     def room(self) -> bool:
         """Whether more data may go out now."""
-        return self._unconfirmed + self._open_messages < self.window
+        return self._unconfirmed + self._open_messages < self._window
 
     @property
     def unsettled(self) -> int:
@@ -120,12 +122,12 @@ class Ledger:
     def next_mark_ms(self) -> int | None:
         """When the next mark is due; None while nothing waits for one."""
         if self._open_since is not None:
-            full = self._open_messages * 4 >= self.window
-            return self._open_since if full else self._open_since + self.mark_ms
+            full = self._open_messages * 4 >= self._window
+            return self._open_since if full else self._open_since + self._mark_ms
         data = [mark for mark in self._marks if mark.upto]
         if not data:
             return None
-        due = data[-1].sent_ms + self.settle_ms
+        due = data[-1].sent_ms + self._settle_ms
         return None if self._marks[-1].sent_ms >= due else due
 
     def mark(self, now_ms: int) -> int:
@@ -150,7 +152,7 @@ class Ledger:
                 self._unconfirmed -= mark.messages
         if last is None:
             return []
-        return self._settle(last.sent_ms - self.settle_ms)
+        return self._settle(last.sent_ms - self._settle_ms)
 
     def _settle(self, sent_ms: int) -> list[Position]:
         """Settle the marks that are confirmed and were sent no later than `sent_ms`."""
@@ -174,7 +176,7 @@ class Ledger:
     def stalls_ms(self) -> int | None:
         """When the oldest unconfirmed mark becomes too old; None while there is none."""
         waiting = next((mark for mark in self._marks if not mark.confirmed), None)
-        return None if waiting is None else waiting.sent_ms + self.confirm_ms
+        return None if waiting is None else waiting.sent_ms + self._confirm_ms
 
 
 def soonest(times: Iterable[int | None]) -> int | None:

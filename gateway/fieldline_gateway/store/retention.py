@@ -115,7 +115,7 @@ def remove_given_up(files: Files, state: StoreState) -> None:
         names = sorted((name for name in found if name.cls == cls), key=lambda name: name.first_seq)
         gone_to = state.gone_to(cls)
         for name, following in pairwise(names):
-            if following.first_seq - 1 <= gone_to:
+            if name.first_seq <= following.first_seq - 1 <= gone_to:
                 files.remove(str(name))
                 found.remove(name)
     kept = {name.summary for name in found}

@@ -26,7 +26,7 @@ from fieldline_boards.errors import BoardError
 from fieldline_gateway.errors import GatewayError
 from fieldline_harness.demo.crew import Member, make_crew, turn
 from fieldline_harness.demo.gateway import GatewayProcess
-from fieldline_harness.demo.table import Row, draw
+from fieldline_harness.demo.table import ROTATION, Row, draw
 
 LISTEN_PORT = 18830  # 1883 is the site's own broker on many machines
 REFRESH_S = 0.5
@@ -153,7 +153,9 @@ def _line(rows: list[Row], status: dict[str, Any]) -> str:
     names = {row.node: row.name for row in rows}
     parts = []
     for node in status.get("nodes", ()):
-        rpm = next((r["value"] for r in node["readings"] if r["quantity"] == "rotational speed"), None)
+        rpm = next(
+            (r["value"] for r in node["readings"] if r["quantity"] == ROTATION and r["sensor"] == 0), "-"
+        )
         live = node["classes"].get("live", {})
         last, gaps = live.get("last", 0), live.get("gaps", 0)
         parts.append(f"{names.get(node['node'], node['node'])}: {rpm} rpm #{last} gaps {gaps}")

@@ -26,6 +26,7 @@ KINDS = (
     "pico_w",
     "esp32_devkitc",
 )  # the last counts by hardware, the others by interrupt
+PULSES_PER_TURN = 2  # the boards' default
 UPDATE_S = 0.25  # how often a fan's speed follows its curve
 
 
@@ -62,16 +63,18 @@ def make_crew(folder: Path, say: Callable[[str], None]) -> list[Member]:
 
 
 async def turn(member: Member, started: float) -> None:
-    """Let the member's fan follow its curve until cancelled. `started`: time.monotonic() of the switch-on."""
-    sensor = next(s for s in member.board.spec.sensors if s.kind == "tachometer")
-    assert sensor.pin is not None
+    """Let the member's fans turn until cancelled: the first as its curve says, the others beside it in good health.
+
+    `started`: time.monotonic() of the switch-on.
+    """
+    sensors = [sensor for sensor in member.board.spec.sensors if sensor.kind == "tachometer"]
     while True:
-        rpm = member.fan.rpm(time.monotonic() - started)
-        await member.board.pins.pulse(sensor.pin, rpm / 60 * PULSES_PER_TURN)
+        now = time.monotonic() - started
+        for place, sensor in enumerate(sensors):
+            assert sensor.pin is not None
+            rpm = (member.fan if place == 0 else FANS[0]).rpm(now)
+            await member.board.pins.pulse(sensor.pin, rpm / 60 * PULSES_PER_TURN)
         await asyncio.sleep(UPDATE_S)
-
-
-PULSES_PER_TURN = 2
 
 
 def _kept_key(path: Path) -> bytes:

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 STALE_S = 5.0  # a node that reports each second and was not heard for so long is shown in red
-ROTATION = "rotational speed"
+ROTATION = "speed"  # docs/payload-json.md; the first fan is sensor 0
 
 
 @dataclass(frozen=True, slots=True)
