@@ -1,8 +1,8 @@
 """Build the node's firmware for a board: a folder with exactly the files that go on it.
 
 Rules: the same sources give the same bytes, wherever and whenever they are built. Only boot.py and main.py
-stay source (MicroPython starts these by name); all else is .mpy. Of the wire package goes along what the node
-imports.
+stay source (MicroPython starts these by name); all else is .mpy. What goes along is what these two import, and the
+sensors that the board has (the node imports those by kind).
 """
 
 from __future__ import annotations
@@ -24,10 +24,8 @@ from fieldline_boards.errors import BoardError
 from fieldline_boards.spec import BoardSpec
 
 _SCRIPTS = ("boot.py", "main.py")
-_WIRE = "fieldline_wire"
 _NODE = "fieldline_node"
-_DRIVERS = f"{_NODE}/drivers/micropython/"
-_OTHERS = (f"{_NODE}/drivers/", f"{_NODE}/rootfs/")  # of these only _DRIVERS goes on a MicroPython board
+_PACKAGES = (_NODE, "fieldline_wire")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +61,8 @@ class BuildReport:
         budget = self.spec.budget.mpy_bytes
         if self.mpy_bytes > budget:
             said.append(f"all .mpy files have {self.mpy_bytes} bytes, the budget is {budget}")
+        if sum(file.size for file in self.files) > self.spec.files_bytes:
+            said.append(f"the files do not fit in the board's file system of {self.spec.files_bytes} bytes")
         return tuple(said)
 
 
@@ -71,9 +71,8 @@ def build(spec: BoardSpec, out_dir: Path, *, development: bool = True) -> BuildR
 
     A development build stops for a REPL, and so can be replaced over the serial port; a release build cannot.
     """
-    sources = {path: file for path, file in _sources(_package(_NODE)) if _goes_along(path)}
     scripts = {name: _script(name) for name in _SCRIPTS}
-    sources |= _wire_closure([*sources.values(), *scripts.values()])
+    sources = _closure(_sensors(spec).union(*map(_imports, scripts.values())))
     _clear(out_dir)
     with tempfile.TemporaryDirectory(prefix="fieldline-build-") as scratch:
         generated = Path(scratch) / "fieldline_board.py"
@@ -85,16 +84,6 @@ def build(spec: BoardSpec, out_dir: Path, *, development: bool = True) -> BuildR
     for name, source in scripts.items():
         shutil.copyfile(source, out_dir / name)
     return BuildReport(spec, tuple(_measured(spec, out_dir)))
-
-
-def _sources(package: Path) -> Iterator[tuple[str, Path]]:
-    """All modules of a package, by path on the board."""
-    for file in sorted(package.rglob("*.py")):
-        yield file.relative_to(package.parent).as_posix(), file
-
-
-def _goes_along(path: str) -> bool:
-    return path.startswith(_DRIVERS) or path == f"{_NODE}/drivers/__init__.py" or not path.startswith(_OTHERS)
 
 
 def _package(name: str) -> Path:
@@ -114,50 +103,50 @@ def _script(name: str) -> Path:
     raise BoardError(f"{name} is not beside {package}; is fieldline installed completely?")
 
 
-def _wire_closure(users: Iterable[Path]) -> dict[str, Path]:
-    """The modules of the wire package that `users` import, and those that these import."""
-    root = _package(_WIRE)
+def _sensors(spec: BoardSpec) -> set[str]:
+    """The modules of the board's sensors; BoardError where the node has none of a kind."""
+    modules = {f"{_NODE}.sensors.{sensor.kind}": sensor for sensor in spec.sensors}
+    for module, sensor in modules.items():
+        if _source(module) is None:
+            raise BoardError(f"{spec.name}: the node knows no sensor of kind '{sensor.kind}' ({sensor.name})")
+    return set(modules)
+
+
+def _closure(modules: Iterable[str]) -> dict[str, Path]:
+    """Files of our own among `modules` and what these import, by path on the board."""
     found: dict[str, Path] = {}
-    waiting = list(users)
+    waiting = list(modules)
     while waiting:
-        for module in _imports(waiting.pop()):
-            file = _module_file(root, module)
-            for each in (file, *(parent / "__init__.py" for parent in _parents(root, file))):
-                path = each.relative_to(root.parent).as_posix()
-                if path not in found:
-                    found[path] = each
-                    waiting.append(each)
+        name = waiting.pop()
+        parent = name.rpartition(".")[0]
+        file = _source(name)
+        if file is None:
+            waiting += [parent] if parent else []  # not a module but a name in one
+            continue
+        path = file.relative_to(_package(name.split(".")[0]).parent).as_posix()
+        if path not in found:
+            found[path] = file
+            waiting += [*_imports(file), *([parent] if parent else [])]
     return found
 
 
 def _imports(source: Path) -> set[str]:
-    """Names of wire modules that a file imports, wherever in it."""
+    """What a file imports of our own, wherever in it: modules, and names that may be modules."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"), str(source))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
-    root = _package(_WIRE)
-    return {name for name in names if name.split(".")[0] == _WIRE and _exists(root, name)}
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name for name in names if name.split(".")[0] in _PACKAGES}
 
 
-def _exists(root: Path, module: str) -> bool:
-    path = root.parent.joinpath(*module.split("."))
-    return path.with_suffix(".py").is_file() or (path / "__init__.py").is_file()
-
-
-def _module_file(root: Path, module: str) -> Path:
-    path = root.parent.joinpath(*module.split("."))
-    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-
-
-def _parents(root: Path, file: Path) -> Iterator[Path]:
-    """The packages a module is in, up to the wire package."""
-    folder = file.parent
-    while folder != root.parent:
-        yield folder
-        folder = folder.parent
+def _source(module: str) -> Path | None:
+    """The file of a module of our own, None where there is no such module."""
+    package, *rest = module.split(".")
+    path = _package(package).joinpath(*rest)
+    candidates = (path / "__init__.py", path.with_suffix(".py"))
+    return next((file for file in candidates if file.is_file()), None)
 
 
 def _compile(spec: BoardSpec, source: Path, path: str, target: Path) -> None:

@@ -59,7 +59,7 @@ def read(path: Path) -> BoardSpec:
     pins = _Pins(root.table("pins"))
     sensors = tuple(_sensors(root.tables("sensor"), pins))
     flash = root.table("flash")
-    flash.integer("files", low=0, high=LARGEST_FLASH)
+    files_bytes = flash.integer("files", low=SECTOR, high=LARGEST_FLASH)
     state = _region(flash.table("state"), "state", sectors=2)
     outbox = _region(flash.table("outbox"), "outbox", sectors=4)
     if state.start < outbox.start + outbox.length and outbox.start < state.start + state.length:
@@ -75,6 +75,7 @@ def read(path: Path) -> BoardSpec:
         reflex=pins.named("reflex"),
         outputs=pins.outputs(),
         sensors=sensors,
+        files_bytes=files_bytes,
         state=state,
         outbox=outbox,
         budget=_budget(root.table("budget")),

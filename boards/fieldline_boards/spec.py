@@ -60,6 +60,8 @@ class BoardSpec:
     reflex: Pin | None
     outputs: tuple[Pin, ...]
     sensors: tuple[SensorSpec, ...]
+    files_bytes: int
+    """Size of the flash that is the file system's."""
     state: FlashRegion
     outbox: FlashRegion
     budget: Budget

@@ -13,6 +13,11 @@ hardware (drivers/micropython/hardware.py)
     edges(pin)          an edge source: reject(us); read() -> (count, last, now): how many falling edges were
                         taken, when the last was (or was counted), the time; all modulo EDGE_MASK + 1, in us
     temperature()       of the chip in 0.01 degree C; OSError
+    i2c(bus)            bus: (number, clock pin, data pin, Hz). read(address, register, into) fills a buffer,
+                        write(address, register, data); OSError
+    one_wire(pin)       reset(); write(data); read(into) fills a buffer; OSError
+    analog(pin, mv)     an input with read() -> (uV, whether at the end of its range); mv: its full scale, where
+                        the chip does not know it
 link (links/)
     up                  whether it can carry messages
     poll(now)           the sealed messages that came

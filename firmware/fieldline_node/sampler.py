@@ -20,7 +20,7 @@ IDLE_MS = 60000  # where there is no sensor
 class Sampler:
     """All sensors of a board. keep(class, sensor, quantity, flags, value, now) takes what was measured."""
 
-    __slots__ = ("_due", "_keep", "_last", "_reflex", "_sensors", "_settings", "_states")
+    __slots__ = ("_again", "_due", "_keep", "_last", "_reflex", "_sensors", "_settings", "_states")
 
     def __init__(self, sensors, settings, reflex, keep) -> None:
         self._sensors = sensors
@@ -28,6 +28,7 @@ class Sampler:
         self._reflex = reflex
         self._keep = keep
         self._due = [0] * len(sensors)  # ms of each sensor's next sample
+        self._again = [None] * len(sensors)  # ms at which to come back for one that takes time
         self._last = [0] * len(sensors)  # value of the last one
         self._states = [SENSOR_WELL] * len(sensors)
 
@@ -51,13 +52,17 @@ class Sampler:
                 if self._due[i] <= now:
                     self._due[i] = now + interval
                 self._sample(i, now)
+            elif self._again[i] is not None and now >= self._again[i]:
+                self._sample(i, now)
             self._due[i] = min(self._due[i], now + interval)
             wait = min(wait, self._due[i] - now)
+            if self._again[i] is not None:
+                wait = min(wait, self._again[i] - now)
         return wait
 
     def _sample(self, i: int, now: int) -> None:
         sensor = self._sensors[i]
-        flags = 0
+        self._again[i] = None
         try:
             value = sensor.sample(now)
         except OSError:
@@ -65,14 +70,22 @@ class Sampler:
             self._alert(i, None, now)
             return
         if value is None:
+            if sensor.wait_ms:
+                self._again[i] = now + sensor.wait_ms
             return
         self._states[i] = SENSOR_WELL
-        if sensor.saturated:
-            self._states[i] = SENSOR_OUT_OF_RANGE
-            flags = READING_SATURATED
         self._last[i] = value
         self._alert(i, value, now)
-        self._keep(LIVE, sensor.number, sensor.QUANTITY, flags, value, now)
+        self._keep_live(i, sensor.QUANTITY, value, sensor.saturated, now)
+        for quantity, value, saturated in sensor.others:
+            self._keep_live(i, quantity, value, saturated, now)
+
+    def _keep_live(self, i: int, quantity: int, value: int, saturated: bool, now: int) -> None:
+        flags = 0
+        if saturated:
+            self._states[i] = SENSOR_OUT_OF_RANGE
+            flags = READING_SATURATED
+        self._keep(LIVE, self._sensors[i].number, quantity, flags, value, now)
 
     def _alert(self, i: int, value: "int | None", now: int) -> None:
         sensor = self._sensors[i]

@@ -32,6 +32,9 @@ def test_every_board_builds_within_its_budget(name: str, tmp_path: Path) -> None
     assert {"boot.py", "main.py", "fieldline_board.mpy", "fieldline_wire/seal.mpy"} <= set(files)
     assert all(path.endswith(".mpy") for path in set(files) - {"boot.py", "main.py"})
     assert not any("circuitpython" in path or "quantities" in path for path in files)
+    kinds = {sensor.kind for sensor in load_board(name).sensors}
+    assert {f"fieldline_node/sensors/{kind}.mpy" for kind in kinds} <= set(files)
+    assert "fieldline_node/sensors/bme280.mpy" not in files, "no such sensor on this board"
     assert {file.path: file.size for file in report.files} == {
         path: len(data) for path, data in files.items()
     }
@@ -64,9 +67,11 @@ def test_a_folder_with_something_else_is_not_touched(tmp_path: Path) -> None:
 
 def test_over_budget_is_said(tmp_path: Path) -> None:
     spec = with_budget(load_board("pico_w"), 1000, **{"fieldline_board.mpy": 10})
+    spec = dataclasses.replace(spec, files_bytes=4096)
     over = build(spec, tmp_path).over
     assert "fieldline_board.mpy has" in over[0] and "budget is 10" in over[0]
     assert "all .mpy files have" in over[1] and "the budget is 1000" in over[1]
+    assert over[2] == "the files do not fit in the board's file system of 4096 bytes"
 
 
 def test_the_command_fails_over_budget(
@@ -79,6 +84,13 @@ def test_the_command_fails_over_budget(
     )
     assert main(["build", "pico_w", "--out", str(tmp_path / "out")]) == 1
     assert "over budget: all .mpy files" in capsys.readouterr().err
+
+
+def test_a_sensor_that_the_node_does_not_know_is_named(tmp_path: Path) -> None:
+    spec = load_board("pico_w")
+    odd = dataclasses.replace(spec.sensors[0], kind="barometer")
+    with pytest.raises(BoardError, match=r"no sensor of kind 'barometer' \(fan-1\)"):
+        build(dataclasses.replace(spec, sensors=(odd,)), tmp_path)
 
 
 def test_a_source_that_does_not_compile_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -83,17 +83,23 @@ class BoardBench:
             tty.setraw(self._fd)
 
     def _exchange(self) -> None:
-        try:
-            self._open()
-            data = os.read(self._fd, 65536)
-        except BlockingIOError:
-            data = b""
-        except OSError:  # the port goes away while the board is off
-            self.hang_up()
-            return
+        data = self._read()
         if data:
             self.raw += data
             self.line.up.append(data)
         self.peer.step()
-        while self.line.down:
+        while self.line.down and self._fd >= 0:
             os.write(self._fd, self.line.down.pop(0))
+
+    def _read(self) -> bytes:
+        """What came; the port goes away while the board is off, and is another one afterwards."""
+        try:
+            self._open()
+            data = os.read(self._fd, 65536)
+        except BlockingIOError:
+            return b""
+        except OSError:
+            data = b""
+        if not data:
+            self.hang_up()
+        return data

@@ -164,3 +164,15 @@ for _ in range(5):
 print(last)
 """
     assert on_vm(script) == "500000000\n"
+
+
+@pytest.mark.vm
+def test_an_esp32_counts_fast_edges_and_times_slow_ones() -> None:
+    script = """
+from fieldline_node.drivers.micropython.hardware import Hardware
+edges = Hardware("esp32").edges(25)
+for us in (10000, 1000, 1500, 2000):
+    edges.reject(us)
+    print(type(edges._source).__name__, len(edges.read()))
+"""
+    assert on_vm(script, "esp32").split()[::2] == ["TimedEdges", "CountedEdges", "CountedEdges", "TimedEdges"]

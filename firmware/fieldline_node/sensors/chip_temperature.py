@@ -19,6 +19,8 @@ class ChipTemperature:
     KEYS = ()
     stalled = False
     saturated = False
+    others = ()
+    wait_ms = 0
 
     def __init__(self, number: int, read) -> None:
         """`read()` gives the temperature, or raises OSError."""

@@ -35,6 +35,8 @@ class Tachometer:
     )
     QUANTITY = QTY_SPEED
     KEYS = (KEY_PULSES, KEY_REJECT_US, KEY_STALL_MS, KEY_ALERT_STALL)
+    others = ()
+    wait_ms = 0
 
     def __init__(self, number: int, edges) -> None:
         self.number = number

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 
 import pytest
+from tests.boards.repl import RawRepl
 from tests.boards.rp2040.picos import WITHIN_S, Play, python, start
 
 from fieldline_boards.board import TEARS
@@ -311,3 +312,21 @@ print(sm.get() & 0xffffffff)
         assert {b.us - a.us for a, b in itertools.pairwise(edges)} == {500}
 
     play(scenario)
+
+
+@ENGINES
+def test_output_arrives_with_nothing_sent(play: Play, engine: str) -> None:
+    async def scenario(board: Rp2040Board) -> None:
+        code = "import time\\nwhile True: print('hello from main'); time.sleep_ms(100)"
+        await python(board, f"f = open('main.py', 'w'); f.write(\"{code}\"); f.close()")
+        await board.power.off()
+        await board.power.on()
+
+        def listen() -> None:
+            with RawRepl.listen(board.port) as port:
+                for _ in range(3):
+                    port.until(b"hello from main\r\n")
+
+        await asyncio.to_thread(listen)
+
+    play(scenario, engine=engine, pace=1)

@@ -19,7 +19,7 @@ from fieldline_boards.install import install
 from fieldline_boards.spec import BoardSpec
 from fieldline_wire import messages
 from fieldline_wire import serial as frames
-from fieldline_wire.codes import QTY_SPEED
+from fieldline_wire.codes import LIVE, QTY_SPEED
 from fieldline_wire.health import Hello
 from fieldline_wire.readings import Ack, Report
 from fieldline_wire.seal import Header, open_sealed, peek, seal_downlink
@@ -50,6 +50,8 @@ class Peer:
         self._reader = frames.Reader()
         self._ccm = Ccm(KEY)
         self._counter = 0
+        self.hellos: list[Header] = []
+        self.numbers: set[int] = set()  # of live readings
 
     def until(self, enough: Callable[[Header, object], bool], within_s: float = WITHIN_S) -> object:
         """The first message that is `enough`; all before it are answered."""
@@ -70,8 +72,11 @@ class Peer:
 
     def _answer(self, header: Header, message: object) -> None:
         if isinstance(message, Hello):
+            self.hellos.append(header)
             acks = [Ack(cls, message.stream, oldest) for cls, _, oldest in message.classes]
         elif isinstance(message, Report):
+            if message.cls == LIVE:
+                self.numbers.update(range(message.first, message.first + len(message.readings)))
             acks = [Ack(message.cls, message.stream, message.first + len(message.readings))]
         else:
             return
@@ -116,7 +121,7 @@ def speed_is(rpm: float) -> Callable[[Header, object], bool]:
     return enough
 
 
-def test_a_report_arrives_and_a_torn_page_loses_nothing(play: Play, tmp_path: Path) -> None:
+def test_reports_arrive_and_a_torn_page_loses_nothing(play: Play, tmp_path: Path) -> None:
     fan = SPEC.sensors[0].pin
     assert fan is not None
 
@@ -124,21 +129,23 @@ def test_a_report_arrives_and_a_torn_page_loses_nothing(play: Play, tmp_path: Pa
         await equip(board, tmp_path / "build")
         await board.pins.pulse(fan, 50, open_drain=True)
         peer = Peer(board.port)
-        hello = await asyncio.to_thread(peer.until, lambda _, message: isinstance(message, Hello))
-        assert isinstance(hello, Hello)
         report = await asyncio.to_thread(peer.until, speed_is(1500))
         assert isinstance(report, Report)
         await board.power.cut_at(2, "half")
         await board.power.lost(WITHIN_S)
         peer.close()
         await board.power.on()
-        peer = Peer(board.port)
-        again = await asyncio.to_thread(
-            peer.until, lambda header, message: isinstance(message, Report) and header.epoch > report.epoch
+        again = Peer(board.port)
+        beyond = report.first + 8
+        await asyncio.to_thread(
+            again.until,
+            lambda header, message: (
+                header.epoch == report.epoch + 1 and max(again.numbers, default=0) > beyond
+            ),
         )
-        peer.close()
-        assert isinstance(again, Report)
-        assert again.stream == hello.stream == report.stream
-        assert again.first > report.first, "numbers go on"
+        again.close()
+        assert [hello.epoch for hello in again.hellos] == [report.epoch + 1] * len(again.hellos)
+        numbers = peer.numbers | again.numbers
+        assert numbers == set(range(1, max(numbers) + 1)), "each reading came, before the cut or after"
 
     play(scenario, pace=1, instant_flash=True)

@@ -56,6 +56,10 @@ class I2cChip:
         self.present = True
         self.power_on()
 
+    def blink(self) -> None:
+        """Its power failed for a moment."""
+        self.power_on()
+
 
 class I2cBus:
     """A bus with its two lines, each pulled up."""

@@ -41,6 +41,8 @@ class Lis3dh(I2cChip):
         self.axis = 0
         self.raw: list[tuple[int, int, int]] = []
         """Samples (12-bit numbers) that come before all others, if any."""
+        self.stopped = False
+        """It answers, but takes no samples any more."""
         self._registers: dict[int, int] = {}
         self._fifo: list[bytes] = []
         self._last = bytes(6)
@@ -109,7 +111,7 @@ class Lis3dh(I2cChip):
         """All samples up to now."""
         code = self._registers.get(_CTRL1, 0) >> 4
         rate = _RATES[code] if code < len(_RATES) else 0
-        if not rate or not self._registers.get(_CTRL4, 0) & 0x08:
+        if self.stopped or not rate or not self._registers.get(_CTRL4, 0) & 0x08:
             return
         period = 1e6 / rate
         while self._made_us + period <= self.clock.us:

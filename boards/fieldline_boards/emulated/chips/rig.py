@@ -103,7 +103,7 @@ class Rig:
             case {"analog": channel}:
                 return {"share": self.analog.get(channel)}
             case {"rig": action, "with": arguments}:
-                return {"value": self.act(action, *arguments)}
+                return {"value": self.act(action, *arguments), "pins": self.watched}
         raise BoardError(f"the emulated board asks what this version does not know: {question}")
 
     def act(self, action: str, *arguments: Any) -> Any:
@@ -117,8 +117,8 @@ class Rig:
                 setattr(self._thing(name), attribute, value)
             case "get", (name, attribute):
                 return getattr(self._thing(name), attribute)
-            case "call", (name, method, *rest):
-                return getattr(self._thing(name), method)(*rest)
+            case "call", (name, method):
+                getattr(self._thing(name), method)()
             case "after", (bus, count, name, method):
                 self._thing(bus).after(count, getattr(self._thing(name), method))
             case "flip", (pin, slots):
@@ -127,6 +127,8 @@ class Rig:
                 self.analog[channel] = share
             case "advance", (ms,):
                 self.advance(ms)
+            case "us", ():
+                return self.clock.us
             case "clear", ():
                 self.clear()
             case _:

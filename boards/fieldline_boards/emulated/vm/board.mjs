@@ -3,6 +3,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+import { attachBuses } from './buses.mjs';
 import { Clock } from './clock.mjs';
 import { hostFiles } from './files.mjs';
 import { Flash, Operations } from './flash.mjs';
@@ -13,9 +14,10 @@ import { Pins } from './pins.mjs';
 const FOREGROUND = { started: () => false, ended: () => {} };
 const HERE = path.dirname(fileURLToPath(import.meta.url));
 
-// `setup` is made by setup.py. `output(Uint8Array)`, `read(maximum)` and `readable()` are the console; `halt`, `flushed`
-// see hardware.mjs; `app` {started(), ended()} is told of asyncio.run and says whether it is to return at once.
-export async function boot({ setup, link, output, read, readable, halt, flushed = () => {}, app = FOREGROUND }) {
+// `setup` is made by setup.py. `output(Uint8Array)`, `read(maximum)` and `readable()` are the console; `halt` and
+// `flushed` see hardware.mjs; `app` {started(), ended()} is told of asyncio.run, and says whether that is to
+// return at once.
+export async function boot({ setup, link, output, read, readable, halt, flushed, app = FOREGROUND }) {
   const vm = await load(setup.modules, setup.heap);
   const clock = new Clock();
   const report = (event) => {
@@ -27,6 +29,7 @@ export async function boot({ setup, link, output, read, readable, halt, flushed 
   const operations = new Operations(setup.operations, (count) => link.takeCut(count));
   const flash = new Flash(setup.flash, setup.regions, operations);
   const { module, change } = hardware({ vm, clock, pins, flash, link, setup, halt, flushed });
+  attachBuses({ vm, clock, module, rig: setup.rig });
   module.app_started = app.started;
   module.app_ended = app.ended;
   attachConsole(vm.FS, { write: output, read, readable });

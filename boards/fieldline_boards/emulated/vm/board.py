@@ -20,6 +20,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
+from fieldline_boards.emulated.chips.rig import Rig
+from fieldline_boards.emulated.vm.rigline import RigLine
 from fieldline_boards.emulated.vm.setup import Places, Region, vm_setup
 from fieldline_boards.emulated.vm.supervisor import Supervisor
 from fieldline_boards.emulated.vm.toolchain import find_modules, find_node
@@ -76,18 +78,26 @@ class VmBoard:
     """An emulated board that lives in `directory` (made where it is missing) and is found there again.
 
     `files` (a folder) is put on its file system when it is opened; what else is there stays.
+    `rig` has the emulated sensor chips on its buses.
     """
 
     simulated = True
 
     def __init__(
-        self, spec: BoardSpec, directory: Path, *, unique_id: bytes = bytes(8), files: Path | None = None
+        self,
+        spec: BoardSpec,
+        directory: Path,
+        *,
+        unique_id: bytes = bytes(8),
+        files: Path | None = None,
+        rig: Rig | None = None,
     ) -> None:
         self.spec = spec
         self.places = Places(directory.resolve())
         self._unique_id = unique_id
         self._files = files
         self._lock: int | None = None
+        self._rig = None if rig is None else RigLine(rig, self.places.folder)
         regions = {"state": spec.state, "outbox": spec.outbox}
         self._regions = [Region(r.label or r.name, r.start, r.length) for r in regions.values()]
         self.power = Supervisor(self.places, spec.chip, self._setup, usb=spec.console == "usb")
@@ -125,18 +135,22 @@ class VmBoard:
         self.places.log.write_bytes(b"")
         if self._files:
             shutil.copytree(self._files, self.places.files, dirs_exist_ok=True)
+        if self._rig:
+            self._rig.open()
         self.cable.power(self.spec.console == "uart")
         return self
 
     async def __aexit__(self, *exc: object) -> None:
         await self.power.off()
         self.cable.power(False)
+        if self._rig:
+            self._rig.close()
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
     def _setup(self, cause: int) -> dict[str, object]:
-        return vm_setup(
+        setup = vm_setup(
             self.places,
             chip=self.spec.chip,
             heap=_HEAP_BYTES[self.spec.chip],
@@ -144,3 +158,4 @@ class VmBoard:
             unique_id=self._unique_id,
             cause=cause,
         )
+        return setup | self._rig.setup() if self._rig else setup

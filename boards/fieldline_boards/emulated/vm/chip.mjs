@@ -1,4 +1,5 @@
-// A board's process: node chip.mjs, the setup as JSON in argument 2; console bytes and control lines (JSON) on two sockets.
+// A board's process: node chip.mjs, the setup as JSON in argument 2. Console bytes and control lines (JSON) come and go
+// on two sockets.
 //
 // Rules: this thread never runs Python, so it answers while a program hangs: it holds the watchdog, and it ends the
 // process when the VM says so, when the watchdog was not fed, or when whoever started it is gone.

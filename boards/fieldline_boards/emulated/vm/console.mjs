@@ -3,7 +3,7 @@
 // Rules: while Python runs, bytes wait for sys.stdin and the interrupt character (Ctrl-C unless the program called
 // micropython.kbd_intr) stops it; while nothing runs they go to the REPL. Raw paste is spoken here, because the VM's
 // own answer to it would wait for bytes that cannot come.
-// As on a chip `\n` leaves as `\r\n`, except for an app in the background: its bytes are frames and leave as they are.
+// As on a chip `\n` leaves as `\r\n`; an app in the background sends frames, which leave as they are.
 const CTRL_A = 0x01;
 const CTRL_B = 0x02;
 const CTRL_C = 0x03;

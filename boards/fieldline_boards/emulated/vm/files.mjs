@@ -12,8 +12,8 @@ const EIO = 29; // WASI numbers, as every Emscripten file system gives them
 const EROFS = 69;
 const WASI = { ENOENT: 44, EEXIST: 20, ENOTEMPTY: 55, ENOTDIR: 54, EISDIR: 31, EACCES: 2, EPERM: 63, ENOSPC: 51 };
 
-// File system type for FS.mount(type, options). Options: {folder, scratch, hidden, operation}; `operation(apply)` runs
-// one durable step, `scratch` is a folder beside `folder` for half-written files.
+// File system type for FS.mount(type, options). Options: {folder, scratch, hidden, operation}; `operation(apply)`
+// runs one durable step, `scratch` is a folder beside `folder` for half-written files.
 export function hostFiles(FS) {
   const guarded = (step) => {
     try {

@@ -5,7 +5,7 @@
 // so it is right after a cut too.
 import fs from 'node:fs';
 
-export const SECTOR = 4096;
+const SECTOR = 4096;
 const PAGE = 256;
 const ALMOST_LEFT = 3; // bytes that an 'almost' finished operation did not reach
 

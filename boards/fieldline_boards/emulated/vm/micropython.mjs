@@ -2,7 +2,6 @@
 //
 // Rules: only this file knows the package's name and its internals. Python sees the board's files as `/`;
 // Emscripten's own directories stay hidden from it.
-import fs from 'node:fs';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 
@@ -46,7 +45,7 @@ function withErrno(imports) {
 const translated = (errno) => MP_ERRNO.get(errno) ?? errno;
 const negated = (result) => (result < 0 ? -translated(-result) : result);
 
-// Puts `write(Uint8Array)`, `read(maximum) -> Uint8Array` and `readable() -> boolean` behind sys.stdin and sys.stdout.
+// Puts write(Uint8Array), read(maximum) -> Uint8Array and readable() -> boolean behind sys.stdin and sys.stdout.
 export function attachConsole(FS, { write, read, readable }) {
   const POLLIN = 1;
   const POLLOUT = 4;
@@ -91,11 +90,4 @@ del vfs, sys, os
 // Memory of the VM at `address`, valid until the next call into it.
 export function memory(vm, address, length) {
   return vm.module.HEAPU8.subarray(address, address + length);
-}
-
-// Directories the VM needs exist and hold what it needs, else an error that says what to do.
-export function checkModules(modules) {
-  if (!fs.existsSync(path.join(modules, PACKAGE, 'micropython.wasm'))) {
-    throw new Error(`${PACKAGE} is not in ${modules}; run scripts/setup`);
-  }
 }

@@ -2,8 +2,8 @@
 //
 // Rules: a train is a stream of edges at exact times; `pump()` delivers all that are due, in order of time over all
 // pins, to handlers and counters. A pin nobody listens to costs nothing but its level.
-export const RISING = 1;
-export const FALLING = 2;
+const RISING = 1;
+const FALLING = 2;
 
 const MOST_EDGES_AT_ONCE = 20000; // a pump delivers no more; a VM that stood still for long skips what is older
 
@@ -41,6 +41,7 @@ class Pin {
     this.outside = null; // what the world drives, null where nothing does
     this.pull = 0;
     this.train = null;
+    this.fell = null; // time of the last falling edge of a train
     this.trigger = 0;
     this.handler = null;
     this.counters = new Set();
@@ -123,12 +124,9 @@ export class Pins {
     this.pump();
     const pin = this.pin(number);
     const now = this.clock.now();
-    const last = pin.train?.lastFalling() ?? null;
-    pin.train = null;
-    if (hz > 0) {
-      const start = last === null ? now : Math.max(now, last + 1e6 / hz);
-      pin.train = new Train(hz, start);
-    }
+    if (pin.train && !pin.listened()) this.skip(pin, now);
+    const due = pin.fell === null ? now : pin.fell + 1e6 / hz;
+    pin.train = hz > 0 ? new Train(hz, Math.max(now, due)) : null;
     this.moveTo(pin, 1);
     this.changed();
   }
@@ -150,6 +148,7 @@ export class Pins {
         const kind = train.kind();
         train.next += 1;
         pin.outside = kind === RISING ? 1 : 0;
+        if (kind === FALLING) pin.fell = time;
         this.edge(pin, kind, time);
       }
       for (const pin of heard) if (pin.train) this.skip(pin, now);
@@ -169,6 +168,7 @@ export class Pins {
   skip(pin, now) {
     pin.train.skipTo(now);
     pin.outside = pin.train.next % 2 ? 0 : 1;
+    pin.fell = pin.train.lastFalling() ?? pin.fell;
   }
 
   moveTo(pin, level) {

@@ -18,7 +18,10 @@ const halt = () => { // machine.reset() ends a script
 
 try {
   const { vm } = await boot({
-    setup, link, output: (data) => output.write(data), read: () => new Uint8Array(0), readable: () => true, halt, flushed,
+    setup, link, halt, flushed,
+    output: (data) => output.write(data),
+    read: () => new Uint8Array(0),
+    readable: () => true,
   });
   vm.mp.runPython(setup.script);
   flushed();

@@ -9,8 +9,11 @@ import json
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
+from fieldline_boards.emulated.chips.rig import Rig
+from fieldline_boards.emulated.vm.rigline import RigLine
 from fieldline_boards.emulated.vm.setup import Places, Region, vm_setup
 from fieldline_boards.emulated.vm.toolchain import find_node
 from fieldline_boards.errors import BoardError
@@ -31,12 +34,13 @@ def run_script(
     heap: int = _HEAP_BYTES,
     chip: str = "rp2",
     flash: Sequence[tuple[str, int, int]] = (),
+    rig: Rig | None = None,
 ) -> str:
     """Output of `script`, run on MicroPython.
 
     `paths` are host folders put on sys.path, in order, read-only. `chip` is "rp2" or "esp32": which hardware
-    modules there are. `flash` gives raw flash regions (label, start, length in bytes), blank. `asyncio.run`
-    blocks here.
+    modules there are. `flash` gives raw flash regions (label, start, length in bytes), blank; `rig` the
+    emulated sensor chips on its buses. `asyncio.run` blocks here.
     VmError where the script raises or runs longer than `timeout_s`.
     """
     with tempfile.TemporaryDirectory(prefix="fieldline-vm-") as folder:
@@ -49,18 +53,29 @@ def run_script(
             regions=[Region(*region) for region in flash],
             hidden={f".path{i}": path.resolve() for i, path in enumerate(paths)},
         )
-        try:
-            done = subprocess.run(
-                [find_node(), "--no-warnings", _SCRIPT_HOST],
-                input=json.dumps({**setup, "script": script}).encode(),
-                capture_output=True,
-                timeout=timeout_s,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            seen = (error.stdout or b"").decode(errors="replace")
-            raise VmError(f"the script did not end within {timeout_s} s; it printed:\n{seen}") from None
+        with ExitStack() as stack:
+            if rig is not None:
+                line = RigLine(rig, places.folder)
+                line.open()
+                stack.callback(line.close)
+                setup |= line.setup()
+            done = _run(setup | {"script": script}, timeout_s)
     output = done.stdout.decode(errors="replace")
     if done.returncode:
         raise VmError(f"{done.stderr.decode(errors='replace').strip()}\nIt printed:\n{output}")
     return output
+
+
+def _run(setup: dict[str, object], timeout_s: float) -> subprocess.CompletedProcess[bytes]:
+    """The VM's process, to its end."""
+    try:
+        return subprocess.run(
+            [find_node(), "--no-warnings", _SCRIPT_HOST],
+            input=json.dumps(setup).encode(),
+            capture_output=True,
+            timeout=timeout_s,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as error:
+        seen = (error.stdout or b"").decode(errors="replace")
+        raise VmError(f"the script did not end within {timeout_s} s; it printed:\n{seen}") from None

@@ -26,6 +26,7 @@ _CAUSES = {
     "rp2": {"power": 1, "hard": 3, "watchdog": 3, "deepsleep": 3},
     "esp32": {"power": 1, "hard": 2, "watchdog": 3, "deepsleep": 4, "soft": 5},
 }
+_NO_CUT: dict[str, object] = {"at": 0, "mode": "before"}
 
 
 class Supervisor:
@@ -47,7 +48,7 @@ class Supervisor:
         self._causes = _CAUSES[chip]
         self._setup = setup
         self._usb = usb
-        self._cut: dict[str, object] = {"at": 0, "mode": "before"}
+        self._cut = dict(_NO_CUT)
         self._process: VmProcess | None = None
         self._line: ConsoleLine | None = None
         self._task: asyncio.Task[None] | None = None
@@ -179,8 +180,9 @@ class Supervisor:
 
     def _power_lost(self, ended: Ended) -> None:
         self._gone()
-        if ended.why == "killed" and self._cut["at"] == self._places.operation_count():
-            self._cut = {"at": 0, "mode": "before"}
+        at = self._cut["at"]
+        if ended.why == "killed" and at and at == self._places.operation_count():
+            self._cut = dict(_NO_CUT)
             self._lost.set()
             return
         said = ended.text or self._places.log.read_text(errors="replace")[-_LOG_SHOWN:]

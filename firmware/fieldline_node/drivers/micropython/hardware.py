@@ -1,6 +1,7 @@
 """The chip as the node's hardware port (ports.py): time, watchdog, restart, pins, its own temperature.
 
-Rules: what differs between chips stands here and in edges.py, flash.py. Constructing it starts nothing.
+Rules: what differs between chips stands here and in edges.py, flash.py. Constructing it starts nothing. Buses are
+imported where a board has a sensor on one: what is not used takes no memory.
 """
 
 import gc
@@ -47,13 +48,14 @@ class Output:
 class Hardware:
     """The chip that the node runs on. `chip` as in the catalog: "rp2" or "esp32"."""
 
-    __slots__ = ("_chip", "_counters", "_now", "_ticks", "_watchdog")
+    __slots__ = ("_chip", "_counters", "_i2c", "_now", "_ticks", "_watchdog")
 
     def __init__(self, chip: str) -> None:
         self._chip = chip
         self._ticks = time.ticks_ms()
         self._now = 0
         self._counters = 0  # hardware counters given out
+        self._i2c = {}  # number to bus
         self._watchdog = None
 
     def start_watchdog(self) -> None:
@@ -102,6 +104,26 @@ class Hardware:
             return TimedEdges(pin, {"hard": True})
         self._counters += 1
         return EitherEdges(pin, self._counters - 1)
+
+    def i2c(self, bus: "tuple[int, int, int, int]"):
+        """The I2C bus (number, clock pin, data pin, Hz); the same one for all that are on it."""
+        from fieldline_node.drivers.micropython.i2c import I2cBus
+
+        if bus[0] not in self._i2c:
+            self._i2c[bus[0]] = I2cBus(*bus)
+        return self._i2c[bus[0]]
+
+    def one_wire(self, pin: int):
+        """The 1-Wire bus at `pin`."""
+        from fieldline_node.drivers.micropython.one_wire import OneWireBus
+
+        return OneWireBus(pin)
+
+    def analog(self, pin: int, full_mv: int):
+        """The analog input at `pin`."""
+        from fieldline_node.drivers.micropython.analog import AnalogInput
+
+        return AnalogInput(pin, full_mv)
 
     def temperature(self) -> int:
         """The chip's temperature in 0.01 degree C."""

@@ -6,6 +6,13 @@ const PACKET = 64; // USB 2.0 5.8.3: bulk packet at full speed
 const SET_CONTROL_LINE_STATE = 0x22; // USB CDC PSTN 1.2, 6.3.12
 const DTR_AND_RTS = 3;
 
+// RP2040 datasheet 4.1.4: the start-of-frame interrupt, which the emulator leaves out. By it MicroPython times its
+// first output after the port was opened, and TinyUSB keeps bulk transfers away from erratum RP2040-E15.
+const SOF_RD = 0x48;
+const INTE = 0x90;
+const DEV_SOF = 1 << 17;
+const FRAME_NS = 1_000_000;
+
 export class UsbConsole {
   /** `library` is rp2040js; `onData(Buffer)` gets what the board prints, `onReady()` each enumeration. */
   constructor({ library, onData, onReady }) {
@@ -33,6 +40,7 @@ export class UsbConsole {
       if (this.held) this.held.data = Buffer.from(bytes);
       else this.onData(Buffer.from(bytes));
     };
+    this.#startFrames(mcu.clock);
     this.usb.onEndpointRead = (endpoint, size) => {
       if (endpoint !== this.cdc.outEndpoint) return;
       this.armed = size;
@@ -66,6 +74,35 @@ export class UsbConsole {
   write(bytes) {
     this.queue.push(...bytes);
     this.#deliver();
+  }
+
+  /** A start of frame each millisecond, as long as the firmware listens to it. */
+  #startFrames(clock) {
+    const { usb } = this;
+    let running = false;
+    const alarm = clock.createAlarm(() => {
+      running = !!(usb.intEnable & DEV_SOF);
+      if (!running) return;
+      usb.sofFrameNumber = (usb.sofFrameNumber + 1) & 0x7ff;
+      usb.intRaw |= DEV_SOF;
+      usb.checkInterrupts();
+      alarm.schedule(FRAME_NS);
+    });
+    const write = usb.writeUint32.bind(usb);
+    usb.writeUint32 = (offset, value) => {
+      write(offset, value);
+      if (offset !== INTE || running || !(usb.intEnable & DEV_SOF)) return;
+      running = true;
+      alarm.schedule(FRAME_NS);
+    };
+    const read = usb.readUint32.bind(usb);
+    usb.readUint32 = (offset) => {
+      if (offset === SOF_RD && usb.intRaw & DEV_SOF) {
+        usb.intRaw &= ~DEV_SOF; // RP2040 datasheet 4.1.4, INTR.DEV_SOF: cleared by reading SOF_RD
+        usb.checkInterrupts();
+      }
+      return read(offset);
+    };
   }
 
   #deliver() {

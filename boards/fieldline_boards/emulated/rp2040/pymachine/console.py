@@ -13,6 +13,13 @@ from rp2040py.usb.cdc import USBCDC
 
 _PACKET = 64  # USB 2.0 5.8.3: bulk packet at full speed
 
+# RP2040 datasheet 4.1.4: the start-of-frame interrupt, which the emulator leaves out. By it MicroPython times
+# its first output after the port was opened, and TinyUSB keeps bulk transfers away from erratum RP2040-E15.
+_SOF_RD = 0x48
+_INTE = 0x90
+_DEV_SOF = 1 << 17
+_FRAME_NS = 1_000_000
+
 
 class UsbConsole:
     """`data(bytes)` gets what the board prints, `ready()` each enumeration."""
@@ -35,6 +42,7 @@ class UsbConsole:
         self._indicate = self._usb._indicate_buffer_ready
         self._usb._indicate_buffer_ready = self._buffer_ready
         self._usb.on_endpoint_read = self._wanted
+        self._start_frames(mcu.clock)
 
     def set_open(self, is_open: bool) -> None:
         """Open or close the port."""
@@ -55,6 +63,38 @@ class UsbConsole:
         """Bytes from the host to the board."""
         self._queue += data
         self._deliver()
+
+    def _start_frames(self, clock: Any) -> None:
+        """A start of frame each millisecond, as long as the firmware listens to it."""
+        usb = self._usb
+        read, write = usb.read_uint32, usb.write_uint32
+        running = False
+
+        def frame() -> None:
+            nonlocal running
+            running = bool(usb._int_enable & _DEV_SOF)
+            if running:
+                usb._sof_frame_number = (usb._sof_frame_number + 1) & 0x7FF
+                usb._int_raw |= _DEV_SOF
+                usb.check_interrupts()
+                alarm.schedule(_FRAME_NS)
+
+        def read_sof(offset: int) -> int:
+            if offset == _SOF_RD and usb._int_raw & _DEV_SOF:
+                usb._int_raw &= ~_DEV_SOF  # INTR.DEV_SOF: cleared by reading SOF_RD
+                usb.check_interrupts()
+            value: int = read(offset)
+            return value
+
+        def write_inte(offset: int, value: int) -> None:
+            nonlocal running
+            write(offset, value)
+            if offset == _INTE and not running and usb._int_enable & _DEV_SOF:
+                running = True
+                alarm.schedule(_FRAME_NS)
+
+        alarm = clock.create_alarm(frame)
+        usb.read_uint32, usb.write_uint32 = read_sof, write_inte
 
     def _received(self, data: bytes | bytearray) -> None:
         if self._held:

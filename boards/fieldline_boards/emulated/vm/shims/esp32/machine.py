@@ -1,6 +1,7 @@
 """machine of an emulated ESP32 (numbers from ports/esp32)."""
 
 import _hw
+from _buses import I2CBase
 from _machine import *
 from _machine import PinBase, WDTBase
 
@@ -51,9 +52,21 @@ class Counter:
         return count
 
 
+class I2C(I2CBase):
+    NO_ACK = 19  # MP_ENODEV
+
+
 class ADC:
-    def __init__(self, source):
+    ATTN_0DB = 0
+    ATTN_11DB = 3
+    FULL_UV = (950_000, 1_250_000, 1_750_000, 3_100_000)  # ESP32 datasheet 4.1.2, by attenuation
+
+    def __init__(self, source, *, atten=ATTN_0DB):
         self._channel = source.id if isinstance(source, Pin) else source
+        self._atten = atten
+
+    def read_uv(self):
+        return self.read_u16() * self.FULL_UV[self._atten] // 65535
 
     def read_u16(self):
         return _hw.analog(self._channel)

@@ -1,6 +1,7 @@
 """machine of an emulated RP2040 (numbers from ports/rp2)."""
 
 import _hw
+from _buses import I2CBase
 from _machine import *
 from _machine import PinBase, WDTBase
 
@@ -20,6 +21,14 @@ class Pin(PinBase):
 
 class WDT(WDTBase):
     LONGEST_MS = 8388  # the RP2040's counter
+
+
+class I2C(I2CBase):
+    def check(self, id, scl, sda):
+        if scl is not None and (scl & 3) != id * 2 + 1:
+            raise ValueError("bad SCL pin")
+        if sda is not None and (sda & 3) != id * 2:
+            raise ValueError("bad SDA pin")
 
 
 class ADC:
