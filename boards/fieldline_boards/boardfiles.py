@@ -39,6 +39,16 @@ for path in {paths}:
     _digest(path)
 """
 
+# A stock RP2 firmware gives all flash to the file system: its own driver takes the raw sectors back from it.
+_RESERVE = """
+import fieldline_board as board
+if board.CHIP == "rp2":
+    import rp2
+    from fieldline_node.drivers.micropython.reserve import covers, reserve
+    if covers(board.FLASH_STATE[1]):
+        reserve(rp2.Flash(), board.FLASH_STATE, board.FLASH_OUTBOX)
+"""
+
 
 class BoardFiles:
     """The files of the board at `port`, whose program is stopped meanwhile. `with` restarts the board at the end."""
@@ -71,6 +81,19 @@ class BoardFiles:
             said = self._transport.exec(_DIGESTS.format(paths=tuple(paths))).decode()
         lines = (line.rsplit(" ", 1) for line in said.splitlines())
         return {path: bytes.fromhex(digest) for path, digest in lines}
+
+    def reserve_flash(self, say: Callable[[str], None]) -> None:
+        """Give the node its raw flash, where the chip's firmware leaves it none; takes some 10 s, once."""
+        with self._wrapped():
+            lines = b""
+
+            def said(data: bytes) -> None:
+                nonlocal lines
+                *whole, lines = (lines + data).split(b"\n")
+                for line in whole:
+                    say(line.decode(errors="replace").strip())
+
+            self._transport.exec(_RESERVE, data_consumer=said)
 
     def write(self, path: str, content: bytes, progress: Callable[[int], None]) -> None:
         """Replace a file in a folder that exists. `progress(bytes)` is called as it goes."""

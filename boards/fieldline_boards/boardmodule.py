@@ -5,7 +5,7 @@ Rules: tuples and numbers only, so that it needs no code on the node and equal b
 
 from __future__ import annotations
 
-from fieldline_boards.spec import BoardSpec, FlashRegion
+from fieldline_boards.spec import BoardSpec, FlashRegion, SensorSpec
 
 
 def board_module(spec: BoardSpec, firmware: str, *, development: bool) -> str:
@@ -13,10 +13,7 @@ def board_module(spec: BoardSpec, firmware: str, *, development: bool) -> str:
 
     `firmware` is the version that Hello tells (wire.md 5.6); a development build stops for a REPL (wire.md 2.5).
     """
-    sensors = "".join(
-        f"    {(each.number, each.name, each.kind, each.pin, tuple(sorted(each.settings.items())))!r},\n"
-        for each in spec.sensors
-    )
+    sensors = "".join(f"    {_sensor(each)!r},\n" for each in spec.sensors)
     return f'''"""{spec.title}: made from boards/catalog/{spec.name}.toml by `fieldline node build`."""
 
 NAME = {spec.name!r}
@@ -27,13 +24,18 @@ DEVELOPMENT = {development!r}
 LED = {spec.led!r}
 REFLEX = {spec.reflex!r}
 OUTPUTS = {spec.outputs!r}
-# (number, name, kind, pin, ((wire key, default), ...))
+# (number, name, kind, pin or place, ((wire key, default), ...))
 SENSORS = (
 {sensors})
 # (partition label, start, length)
 FLASH_STATE = {_region(spec.state)}
 FLASH_OUTBOX = {_region(spec.outbox)}
 '''
+
+
+def _sensor(sensor: SensorSpec) -> tuple[object, ...]:
+    place = sensor.pin if sensor.place is None else sensor.place
+    return sensor.number, sensor.name, sensor.kind, place, tuple(sorted(sensor.settings.items()))
 
 
 def _region(region: FlashRegion) -> str:

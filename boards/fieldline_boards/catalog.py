@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from fieldline_boards import sensors
 from fieldline_boards.spec import BoardSpec, Budget, FlashRegion, Pin, SensorSpec
 from fieldline_host.tomlfile import ConfigError, Table, TomlFile
 from fieldline_wire.codes import KEY_PULSES, KEY_REJECT_US, KEY_STALL_MS
@@ -26,8 +27,8 @@ _SETTINGS: dict[str, dict[str, tuple[int, int, int, int]]] = {
         "stall_ms": (KEY_STALL_MS, 10, 600_000, 2_000),
     },
     "chip_temperature": {},
+    **{kind: {} for kind in sensors.KINDS},
 }
-_KINDS_WITHOUT_PIN = ("chip_temperature",)
 
 
 def catalog_folder() -> Path:
@@ -57,7 +58,9 @@ def read(path: Path) -> BoardSpec:
     file = TomlFile.load(path)
     root = file.root
     pins = _Pins(root.table("pins"))
-    sensors = tuple(_sensors(root.tables("sensor"), pins))
+    chip = root.choice("chip", CHIPS)
+    wiring = sensors.Wiring(chip, root.tables("bus"), pins)
+    fitted = tuple(_sensors(root.tables("sensor"), pins, wiring))
     flash = root.table("flash")
     files_bytes = flash.integer("files", low=SECTOR, high=LARGEST_FLASH)
     state = _region(flash.table("state"), "state", sectors=2)
@@ -67,14 +70,14 @@ def read(path: Path) -> BoardSpec:
     spec = BoardSpec(
         name=path.stem,
         title=root.need("title", str),
-        chip=root.choice("chip", CHIPS),
+        chip=chip,
         arch=root.need("arch", str),
         console=root.choice("console", ("usb", "uart")),
         flashed=root.choice("flashed", ("uf2", "esptool")),
         led=pins.named("led"),
         reflex=pins.named("reflex"),
         outputs=pins.outputs(),
-        sensors=sensors,
+        sensors=fitted,
         files_bytes=files_bytes,
         state=state,
         outbox=outbox,
@@ -103,6 +106,10 @@ class _Pins:
         texts = self._table.strings("outputs")
         return tuple(self._take(self._table, "outputs", text, "an output", output=True) for text in texts)
 
+    def wire(self, table: Table, key: str, use: str) -> Pin:
+        """The pin that `key` names, which can be driven."""
+        return self._take(table, key, table.need(key, str), use, output=True)
+
     def sensor(self, table: Table, name: str) -> Pin:
         """The input pin of a sensor."""
         return self._take(table, "pin", table.need("pin", str), f"sensor '{name}'", output=False)
@@ -129,7 +136,7 @@ def _ranges(table: Table, key: str) -> Iterator[int]:
         yield from range(int(first), int(last) + 1)
 
 
-def _sensors(tables: list[Table], pins: _Pins) -> Iterator[SensorSpec]:
+def _sensors(tables: list[Table], pins: _Pins, wiring: sensors.Wiring) -> Iterator[SensorSpec]:
     if len(tables) > MOST_SENSORS:
         raise tables[MOST_SENSORS].error(None, f"a board has at most {MOST_SENSORS} sensors")
     seen: set[str] = set()
@@ -143,8 +150,9 @@ def _sensors(tables: list[Table], pins: _Pins) -> Iterator[SensorSpec]:
             wire: table.integer(key, default, low=low, high=high)
             for key, (wire, low, high, default) in _SETTINGS[kind].items()
         }
-        pin = None if kind in _KINDS_WITHOUT_PIN else pins.sensor(table, name)
-        yield SensorSpec(number=number, name=name, kind=kind, pin=pin, settings=settings)
+        place = wiring.place(kind, table, name)
+        pin = pins.sensor(table, name) if kind == "tachometer" else None
+        yield SensorSpec(number=number, name=name, kind=kind, pin=pin, settings=settings, place=place)
 
 
 def _region(table: Table, name: str, *, sectors: int) -> FlashRegion:

@@ -37,7 +37,11 @@ class Installed:
 
 
 def install(
-    port: str, build_dir: Path, identity: bytes | None, progress: Callable[[Step], None] = lambda step: None
+    port: str,
+    build_dir: Path,
+    identity: bytes | None,
+    progress: Callable[[Step], None] = lambda step: None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Installed:
     """Put the files in `build_dir`, and `identity` where given, on the board at `port`, and restart it."""
     files = {path.relative_to(build_dir).as_posix(): path.read_bytes() for path in _files(build_dir)}
@@ -57,6 +61,8 @@ def install(
             if there.get(path) != hashlib.sha256(content).digest():
                 board.write(path, content, _reporter(progress, path, len(content)))
                 sent += 1
+        if "fieldline_board.mpy" in files:
+            board.reserve_flash(say)
     return Installed(sent, len(files) - sent, removed)
 
 

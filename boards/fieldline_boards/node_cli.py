@@ -133,7 +133,7 @@ def _install(words: argparse.Namespace) -> int:
                 if step.path in tasks:
                     progress.update(tasks[step.path], completed=step.done, visible=True)
 
-            done = install(words.port, Path(folder), identity, show)
+            done = install(words.port, Path(folder), identity, show, progress.console.print)
     print(
         f"{spec.title} at {words.port}: {done.sent} files sent, {done.kept} were there, {done.removed} removed"
     )

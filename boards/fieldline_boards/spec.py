@@ -11,6 +11,9 @@ from dataclasses import dataclass
 Pin = int | str
 """A GPIO number, or a name that machine.Pin knows ("LED")."""
 
+Place = Pin | bytes | None | tuple["Place", ...]
+"""Where and how a sensor is wired, as the node's sensor takes it."""
+
 
 @dataclass(frozen=True, slots=True)
 class SensorSpec:
@@ -21,6 +24,8 @@ class SensorSpec:
     kind: str
     pin: Pin | None
     settings: Mapping[int, int]
+    place: Place = None
+    """Where it is, for kinds that need more than a pin."""
 
 
 @dataclass(frozen=True, slots=True)

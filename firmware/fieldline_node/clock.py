@@ -34,7 +34,7 @@ class Clock:
 
     def to_utc(self, seconds: int, centis: int) -> "tuple[int, int]":
         """Unix time of a moment of this boot; the clock must be set."""
-        ms = seconds * 1000 + centis * 10 + self._offset
+        ms = seconds * 1000 + centis * 10 + (self._offset or 0)
         return ms // 1000, ms % 1000 // 10
 
     def ask_due(self, now: int) -> bool:

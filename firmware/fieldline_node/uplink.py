@@ -125,7 +125,7 @@ class Uplink:
         wish = self._session.poll(now)
         if wish is None:
             return False
-        if wish[0] == "hello":
+        if len(wish) == 1:  # ("hello",)
             self.send(self._hello(now))
             return True
         _, cls, first = wish

@@ -94,7 +94,7 @@ def load(path: Path) -> Config:
         log_level=gateway.choice("log_level", ("debug", "info", "warning", "error"), "info"),
         serial=_serial(root.table("serial"), folder),
         store=_store(root.table("store")),
-        mqtt=MqttConfig.from_table(root.table("mqtt"), name) if root.has("mqtt") else None,
+        mqtt=MqttConfig.from_table(root.table("mqtt"), name, folder) if root.has("mqtt") else None,
         listener=_bind(root.table("listener")) if root.has("listener") or not root.has("mqtt") else None,
     )
     file.finish()

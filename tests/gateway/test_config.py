@@ -49,6 +49,7 @@ def test_the_listener_is_there_when_no_broker_is(tmp_path: Path) -> None:
         ("", None, "no links"),
         (LINKS + '[gateway]\nname = "a b"\n', 4, "1 to 64"),
         (LINKS + "[store]\nmax_mib = 1\n", 4, "64 to"),
+        (LINKS + "[store]\nmax_mib = 64\nsegment_mib = 17\n", 5, "four times"),
         (LINKS + "[store]\nmax_mb = 100\n", 4, "'max_mb' is not known"),
         (LINKS + '[listener]\nbind = "1883"\n', 4, "HOST:PORT"),
         (LINKS + '[listener]\nbind = "[::1]:99999"\n', 4, "HOST:PORT"),

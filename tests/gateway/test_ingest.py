@@ -160,7 +160,9 @@ def test_what_comes_before_its_turn_waits_and_is_not_acknowledged(site: Site, no
     assert node.acks(site.ingest.downlinks.take())[LIVE].next == 7
 
 
-def test_what_waits_is_bounded_and_the_node_is_asked_for_what_it_still_has(site: Site, node: FakeNode) -> None:
+def test_what_waits_is_bounded_and_the_node_is_asked_for_what_it_still_has(
+    site: Site, node: FakeNode
+) -> None:
     site.hears(node.report(1))
     site.syncs()
     site.ingest.downlinks.take()

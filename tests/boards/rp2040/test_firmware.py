@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +15,6 @@ from fieldline_boards.build import build
 from fieldline_boards.emulated.rp2040 import Rp2040Board
 from fieldline_boards.identity import make_identity
 from fieldline_boards.install import install
-from fieldline_boards.spec import BoardSpec
 from fieldline_wire import messages
 from fieldline_wire import serial as frames
 from fieldline_wire.codes import LIVE, QTY_SPEED
@@ -26,7 +24,6 @@ from fieldline_wire.seal import Header, open_sealed, peek, seal_downlink
 
 NODE, KEY = bytes(range(8)), bytes(range(16))
 WHOLE = 1  # wire.md 2.3
-SECTOR = 4096
 
 
 class Ccm:
@@ -88,25 +85,10 @@ class Peer:
             self._counter += 1
 
 
-def at(spec: BoardSpec, start: int) -> BoardSpec:
-    """The board with its raw regions at `start`."""
-    state = dataclasses.replace(spec.state, start=start)
-    outbox = dataclasses.replace(spec.outbox, start=start + state.length)
-    return dataclasses.replace(spec, state=state, outbox=outbox)
-
-
 async def equip(board: Rp2040Board, folder: Path) -> None:
-    """Firmware and identity on the board, its raw regions where littlefs has nothing."""
-    identity = make_identity(NODE, 0, KEY)
+    """Firmware and identity on the board."""
     build(SPEC, folder)
-    await asyncio.to_thread(install, board.port, folder, identity)
-    await board.power.off()
-    storage = await board.flash.read("storage")
-    length = SPEC.state.length + SPEC.outbox.length
-    free = next(n for n in range(0, len(storage), SECTOR) if storage[n : n + length] == b"\xff" * length)
-    build(at(SPEC, free), folder)
-    await board.power.on()
-    await asyncio.to_thread(install, board.port, folder, identity)
+    await asyncio.to_thread(install, board.port, folder, make_identity(NODE, 0, KEY))
 
 
 def speed_is(rpm: float) -> Callable[[Header, object], bool]:

@@ -85,6 +85,11 @@ class I2cBus:
         chip.clock = self._clock
         chip.power_on()
 
+    @property
+    def chips(self) -> list[I2cChip]:
+        """All chips that are soldered to it."""
+        return list(self._chips.values())
+
     def hang(self) -> None:
         """A chip lost its place in the middle of a byte: it holds SDA low and waits for clock pulses."""
         self._pulses_left = _PULSES_TO_FREE

@@ -150,6 +150,11 @@ class OneWireBus:
         chip.power_on()
         self._chips.append(chip)
 
+    @property
+    def chips(self) -> list[OneWireChip]:
+        """All chips that are wired to it."""
+        return list(self._chips)
+
     def after(self, count: int, action: Callable[[], None]) -> None:
         """Call `action` when `count` more slots are over."""
         self._slots_left, self._then = count, action

@@ -1,8 +1,8 @@
 """The chips around an emulated board: its buses, what is on them, and the answers to what the board does.
 
-Rules: one rig outlives the board's resets. In a live rig time is the board's; else it stands still but for what
-goes over the buses, and `advance` moves it. The questions are those of vm/buses.mjs. `{"rig": ...}` is for tests
-that run on the board: the world's side of the chips, by name.
+Rules: one rig outlives the board's resets. Its time is that of `now_us` where there is one; else it stands still
+but for what goes over the buses, and `advance` moves it. The questions are those of vm/buses.mjs. `{"rig": ...}` is
+for tests that run on the board: the world's side of the chips, by name.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _I2C: Mapping[str, Callable[..., I2cChip]] = {"bme280": Bme280, "ina219": Ina219
 class Rig:
     """Buses by number (I2C) and pin (1-Wire), chips by name, levels of ADC channels."""
 
-    def __init__(self, *, live: bool = False) -> None:
+    def __init__(self, now_us: Callable[[], int] | None = None) -> None:
         self.clock = Clock()
         self.i2c: dict[int, I2cBus] = {}
         self.wires: dict[int, OneWireBus] = {}
         self.chips: dict[str, Chip] = {}
         self.analog: dict[int, float] = {}
         """Share of full scale, 0 to 1, by the number of the ADC's channel or pin."""
-        self._live = live
+        self._now_us = now_us
         self._lines: dict[int, tuple[I2cBus, bool]] = {}  # by pin: the bus, whether it is its clock
         self._pins: dict[int, tuple[int, int]] = {}  # by number of the bus: clock and data
 
@@ -85,8 +85,8 @@ class Rig:
 
     def answer(self, question: dict[str, Any]) -> dict[str, Any]:
         """What the board gets for what it does."""
-        if self._live:
-            self.clock.us = int(question["us"])
+        if self._now_us is not None:
+            self.clock.us = max(self.clock.us, self._now_us())
         match question:
             case {"i2c": number, "address": address, "out": out, "count": count}:
                 return self._transfer(number, address, bytes(out), count)

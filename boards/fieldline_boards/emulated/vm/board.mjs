@@ -29,7 +29,7 @@ export async function boot({ setup, link, output, read, readable, halt, flushed,
   const operations = new Operations(setup.operations, (count) => link.takeCut(count));
   const flash = new Flash(setup.flash, setup.regions, operations);
   const { module, change } = hardware({ vm, clock, pins, flash, link, setup, halt, flushed });
-  attachBuses({ vm, clock, module, rig: setup.rig });
+  attachBuses({ vm, module, rig: setup.rig });
   module.app_started = app.started;
   module.app_ended = app.ended;
   attachConsole(vm.FS, { write: output, read, readable });

@@ -47,10 +47,10 @@ class Line {
 }
 
 // Adds the buses to `module` (the VM's `_hw`). `rig`: {ask, answer, pins} of rigline.py, or nothing.
-export function attachBuses({ vm, clock, module, rig }) {
+export function attachBuses({ vm, module, rig }) {
   const line = rig ? new Line(rig) : null;
   let watched = new Set(rig?.pins ?? []);
-  const ask = (question) => line.ask({ ...question, us: Math.floor(clock.now()) });
+  const ask = (question) => line.ask(question);
   const bytes = (address, length) => [...memory(vm, address, length)];
   const wire = (pin, what) => (line ? ask({ wire: pin, ...what }) : ABSENT.wire);
 

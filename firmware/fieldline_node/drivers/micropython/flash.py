@@ -4,6 +4,7 @@ Rules: what is programmed goes out in whole pages padded with 0xFF, which change
 rp2.Flash takes (256-byte steps). Everything is read back: rp2.Flash tells no error. `blocks` may lie anywhere.
 """
 
+from fieldline_node.drivers.micropython.reserve import covers, reserved
 from fieldline_node.errors import FlashError
 from fieldline_node.flash import PAGE, SECTOR, is_blank
 from fieldline_wire.codes import const
@@ -68,9 +69,12 @@ class BlockRegion:
 
 
 def find_region(chip: str, label: "str | None", start: int, length: int) -> BlockRegion:
-    """The region that the catalog gives: by partition label on esp32, by address on rp2. OSError without it."""
+    """The region that the catalog gives: by partition label on esp32, by address on rp2. OSError without it.
+
+    On rp2 with a stock firmware, whose file system covers that address, it is what was reserved for it.
+    """
     if chip == "esp32":
-        import esp32
+        import esp32  # pyright: ignore[reportMissingImports] - the stubs are those of another chip
 
         found = esp32.Partition.find(esp32.Partition.TYPE_DATA, label=label)
         if not found:
@@ -78,4 +82,6 @@ def find_region(chip: str, label: "str | None", start: int, length: int) -> Bloc
         return BlockRegion(found[0], range(length // SECTOR))
     import rp2
 
+    if covers(start):
+        return BlockRegion(rp2.Flash(), reserved(start, length))
     return BlockRegion(rp2.Flash(start=start, len=length), range(length // SECTOR))

@@ -130,7 +130,7 @@ class Hardware:
         if self._chip == "rp2":
             volts = machine.ADC(4).read_u16() * 3.3 / 65535
             return round(2700 - (volts - 0.706) * 100 / 0.001721)  # RP2040 datasheet 4.9.5
-        import esp32
+        import esp32  # pyright: ignore[reportMissingImports] - the stubs are those of another chip
 
         if hasattr(esp32, "mcu_temperature"):
             return round(esp32.mcu_temperature() * 100)

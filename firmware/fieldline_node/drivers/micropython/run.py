@@ -7,7 +7,7 @@ build stops for a person who asks for the REPL (wire.md 2.5), and has no watchdo
 import asyncio
 import sys
 
-import fieldline_board as board
+import fieldline_board as board  # pyright: ignore[reportMissingImports] - made by the build
 
 from fieldline_node.drivers.micropython.console import Console
 from fieldline_node.drivers.micropython.flash import find_region

@@ -1,0 +1,30 @@
+"""Tests of the gateway may be coroutines: each runs in an event loop of its own.
+
+An error in a callback of the loop, or a task whose error nobody took, fails the test.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from typing import Any
+
+import pytest
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    test = pyfuncitem.obj
+    if not inspect.iscoroutinefunction(test):
+        return None
+    names = pyfuncitem._fixtureinfo.argnames
+    arguments = {name: pyfuncitem.funcargs[name] for name in names}
+    unhandled: list[dict[str, Any]] = []
+
+    async def run() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: unhandled.append(context))
+        await test(**arguments)
+
+    asyncio.run(run())
+    assert not unhandled, f"unhandled in the event loop: {unhandled}"
+    return True
