@@ -1,0 +1,34 @@
+"""The benches run, give the figures that are promised, and print them for people and for programs."""
+
+from __future__ import annotations
+
+import importlib
+import json
+
+import pytest
+
+from fieldline_harness.bench_cli import BENCHES, main
+
+PROMISED = {
+    "store": {"store.records_per_s", "store.cycle_ratio"},
+    "forward": {"forward.ratio_to_paho", "forward.cpu_us"},
+    "node": {"node.mpy_bytes", "node.heap_bytes"},
+}
+
+
+@pytest.mark.parametrize("name", BENCHES)
+def test_a_bench_prints_its_figures_as_json_lines(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([name, "--json", "--quick"]) == 0
+    figures = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert PROMISED[name] <= {figure["name"] for figure in figures}
+    assert all(figure["value"] > 0 and figure["unit"] and figure["against"] for figure in figures)
+
+
+def test_people_get_a_table(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from fieldline_harness.figures import Figure
+
+    module = importlib.import_module("fieldline_harness.bench_node")
+    monkeypatch.setattr(module, "run", lambda quick: [Figure("node.x", 1.5, "bytes", "budget 2")])
+    assert main(["node"]) == 0
+    shown = capsys.readouterr().out
+    assert "node.x" in shown and "budget 2" in shown
