@@ -36,14 +36,13 @@ class Reflex:
         self._causes = {}  # sensor to cause of the alert that stands, 0 for none
 
     def load(self, sensors) -> None:
-        """Takes up the alerts of before the restart and drives the pin accordingly."""
+        """Takes up the alerts of before the restart; drive() is the caller's."""
         for sensor in sensors:
             self._causes[sensor.number] = 0
         kept = self._journal.get(KEY_ALERTS) or b""
         for i in range(0, len(kept) - 1, 2):
             if kept[i] in self._causes:
                 self._causes[kept[i]] = kept[i + 1]
-        self.drive()
 
     def judge(self, sensor, value: "int | None") -> "list[int]":
         """Takes a sensor's value, None where it is silent; the flags of the alarms to be kept, oldest first."""

@@ -34,8 +34,8 @@ CREATE TABLE IF NOT EXISTS heard (
     node BLOB PRIMARY KEY, epoch INTEGER NOT NULL, counter INTEGER NOT NULL, stream INTEGER,
     heard_ms INTEGER NOT NULL, boots BLOB NOT NULL, hello BLOB);
 CREATE TABLE IF NOT EXISTS settled (
-    node BLOB, stream INTEGER, cls INTEGER, ranges BLOB NOT NULL, oldest INTEGER NOT NULL, gaps INTEGER NOT NULL,
-    PRIMARY KEY (node, stream, cls));
+    node BLOB, stream INTEGER, cls INTEGER, ranges BLOB NOT NULL, oldest INTEGER NOT NULL, next INTEGER NOT NULL,
+    gaps INTEGER NOT NULL, PRIMARY KEY (node, stream, cls));
 CREATE TABLE IF NOT EXISTS ended (node BLOB, stream INTEGER, ended_ms INTEGER, PRIMARY KEY (node, stream));
 CREATE TABLE IF NOT EXISTS position (cls INTEGER PRIMARY KEY, seq INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS desired (node BLOB PRIMARY KEY, version INTEGER NOT NULL, message BLOB NOT NULL);
@@ -84,6 +84,8 @@ class Settled:
     ranges: tuple[tuple[int, int], ...]
     oldest: int
     """The oldest number that the node had when the stream was first heard of."""
+    next: int
+    """The number after the last that the node is known to have given."""
     gaps: int
     """How many of the numbers are in gaps."""
 
@@ -207,8 +209,8 @@ class Registry:
                 for node, epoch, counter, stream, heard_ms, boots, hello in self._all("SELECT * FROM heard")
             ),
             settled=tuple(
-                Settled(node, stream, cls, _pairs(ranges, 4), oldest, gaps)
-                for node, stream, cls, ranges, oldest, gaps in self._all("SELECT * FROM settled")
+                Settled(node, stream, cls, _pairs(ranges, 4), oldest, next_number, gaps)
+                for node, stream, cls, ranges, oldest, next_number, gaps in self._all("SELECT * FROM settled")
             ),
             ended=tuple(tuple(row) for row in self._all("SELECT * FROM ended")),
         )
@@ -224,8 +226,11 @@ class Registry:
                 ],
             )
             db.executemany(
-                "INSERT OR REPLACE INTO settled VALUES (?, ?, ?, ?, ?, ?)",
-                [(s.node, s.stream, s.cls, _bytes(s.ranges, 4), s.oldest, s.gaps) for s in changed.settled],
+                "INSERT OR REPLACE INTO settled VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (s.node, s.stream, s.cls, _bytes(s.ranges, 4), s.oldest, s.next, s.gaps)
+                    for s in changed.settled
+                ],
             )
             db.executemany("INSERT OR REPLACE INTO ended VALUES (?, ?, ?)", changed.ended)
             db.executemany(

@@ -11,14 +11,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.boards import repl
-from tests.boards.conftest import Play
 
 from fieldline_boards import cli, node_cli
 from fieldline_boards.emulated.vm import VmBoard
 from fieldline_boards.errors import BoardError
 from fieldline_boards.identity import make_identity, read_identity
 from fieldline_boards.terminal import talk
+from tests.boards import repl
+from tests.boards.conftest import Play
 
 Printed = pytest.CaptureFixture[str]
 WITHIN_S = 60

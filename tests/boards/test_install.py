@@ -6,12 +6,12 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from tests.boards.conftest import Play
 
 from fieldline_boards.emulated.vm import VmBoard
 from fieldline_boards.errors import BoardError
 from fieldline_boards.identity import make_identity
 from fieldline_boards.install import Installed, Step, install
+from tests.boards.conftest import Play
 
 pytestmark = pytest.mark.vm
 

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.boards.conftest import Play
 
 from fieldline_boards.emulated.vm import VmBoard
+from tests.boards.conftest import Play
 
 pytestmark = pytest.mark.vm
 

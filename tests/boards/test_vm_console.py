@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 import serial
-from tests.boards.conftest import Play
-from tests.boards.repl import PATIENCE_S, RawRepl, run
 
 from fieldline_boards.emulated.vm import VmBoard
+from tests.boards.conftest import Play
+from tests.boards.repl import PATIENCE_S, RawRepl, run
 
 pytestmark = pytest.mark.vm
 

@@ -6,11 +6,11 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from tests.boards.conftest import Play
-from tests.boards.repl import RawRepl, run
 
 from fieldline_boards.emulated.vm import VmBoard
 from fieldline_boards.errors import BoardError
+from tests.boards.conftest import Play
+from tests.boards.repl import RawRepl, run
 
 pytestmark = pytest.mark.vm
 

@@ -10,13 +10,13 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from tests.boards.repl import RawRepl, run
 
 from fieldline_boards import catalog
 from fieldline_boards.board import TEARS, Board, Tear
 from fieldline_boards.emulated.vm import VmBoard
 from fieldline_boards.errors import BoardError
 from fieldline_boards.real import CannotError, RealBoard
+from tests.boards.repl import RawRepl, run
 
 pytestmark = pytest.mark.vm
 

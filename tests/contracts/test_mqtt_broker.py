@@ -16,6 +16,13 @@ from typing import Any
 import gmqtt
 import paho.mqtt.client as paho
 import pytest
+
+from fieldline_gateway.mqtt.client import Address
+from fieldline_gateway.mqtt.codec import v311
+from fieldline_gateway.sinks.mqtt import MqttSink
+from fieldline_gateway.sinks.mqtt_config import MqttConfig
+from fieldline_gateway.sinks.payload import JsonPayload
+from fieldline_harness.mosquitto import Mosquitto, find_program
 from tests.gateway.mqtt.support import (
     TIMEOUT_S,
     FakeReader,
@@ -26,13 +33,6 @@ from tests.gateway.mqtt.support import (
     run,
     until,
 )
-
-from fieldline_gateway.mqtt.client import Address
-from fieldline_gateway.mqtt.codec import v311
-from fieldline_gateway.sinks.mqtt import MqttSink
-from fieldline_gateway.sinks.mqtt_config import MqttConfig
-from fieldline_gateway.sinks.payload import JsonPayload
-from fieldline_harness.mosquitto import Mosquitto, find_program
 
 CLEAN = v311.Connect("raw")
 KEPT = v311.Connect("raw", clean_session=False)

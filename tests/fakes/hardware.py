@@ -4,6 +4,7 @@ Rules: pins, edges and the temperature are what the test sets; a restart is reco
 """
 
 from fakes.flash import Lcg
+
 from fieldline_node.sensors.edges import EDGE_MASK, EdgeTimer
 from fieldline_wire.codes import RESET_POWER_ON
 

@@ -5,6 +5,7 @@ answers as wire.md 6.4 says unless it is told to be silent.
 """
 
 from fakes.aes import Block
+
 from fieldline_wire.codes import ACK_GO_ON, CLASSES, HELLO_WANTS_TIME
 from fieldline_wire.messages import Ack, Gap, Hello, Report, TimeSync, decode
 from fieldline_wire.seal import BlockCcm, ReplayWindow, open_sealed, peek, seal_downlink
@@ -41,6 +42,7 @@ class Peer:
         self.silent = False
         self.lose_up = self.lose_down = lambda: False  # True: this frame is lost
         self.messages = []  # of all types, as they came
+        self.sealed = []  # the same, as they were sealed
         self.readings = [{} for _ in range(CLASSES)]  # number to (Report, Reading)
         self.gaps = [{} for _ in range(CLASSES)]  # number to reason
         self.duplicates = 0
@@ -116,6 +118,7 @@ class Peer:
         self.window.accept(header.epoch, header.counter)
         self.epoch = header.epoch
         self.messages.append(message)
+        self.sealed.append(sealed)
         if not self.silent:
             self._answer(message)
 

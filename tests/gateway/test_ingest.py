@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import deque
 
 import pytest
-from tests.fakes.gateway_node import OTHER_KEY, FakeNode, settled
 
 from fieldline_gateway.errors import StoreHeld
 from fieldline_gateway.ingest.came import Moment
@@ -45,6 +44,7 @@ from fieldline_wire.messages import (
     decode,
 )
 from fieldline_wire.messages import Command as CommandMessage
+from tests.fakes.gateway_node import OTHER_KEY, FakeNode, settled
 
 UTC = 1_790_000_000_000
 

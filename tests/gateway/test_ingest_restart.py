@@ -11,9 +11,6 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from tests.fakes.gateway_files import LossyFiles
-from tests.fakes.gateway_node import FakeNode
-from tests.fakes.gateway_records import NOW_MS, everything, new_store
 
 from fieldline_gateway.errors import StoreError
 from fieldline_gateway.ingest import checkpoint
@@ -24,6 +21,9 @@ from fieldline_gateway.registry import Checkpoint, Registry
 from fieldline_gateway.store.log import GroupRules
 from fieldline_gateway.store.store import Store, StoreSettings
 from fieldline_wire.messages import Report, decode
+from tests.fakes.gateway_files import LossyFiles
+from tests.fakes.gateway_node import FakeNode
+from tests.fakes.gateway_records import NOW_MS, everything, new_store
 
 T = TypeVar("T")
 
@@ -162,18 +162,25 @@ async def test_readings_of_an_earlier_boot_keep_their_time_over_a_restart(tmp_pa
     await gateway.stop()
 
 
-async def test_a_stream_that_ended_while_the_gateway_was_killed_still_becomes_gaps(tmp_path: Path) -> None:
+@pytest.mark.parametrize("checkpoint_between", [False, True])
+async def test_a_stream_that_ended_while_the_gateway_was_killed_still_becomes_gaps(
+    tmp_path: Path, checkpoint_between: bool
+) -> None:
     """The Hello of the new stream reaches the disk, the gap of the old one does not."""
     files, node = LossyFiles(), FakeNode()
     gateway = await started(files, tmp_path, node)
     gateway.hear(node.report(1, cls=ALARM), node.hello([(ALARM, 5, 4)]), node.report(4, cls=ALARM))
     await gateway.on_disk()
     gateway.save()
+    gateway.hear(node.report(5, cls=ALARM), node.hello([(ALARM, 9, 4)]))
+    await gateway.on_disk()
     files.fault = lambda operation, name: StoreError("EIO", "io") if "alarm" in name else None
     node.stream = 8
     gateway.hear(node.hello())
     await gateway.on_disk()
-    await gateway.store.wait_durable(Position(LIVE, 2))
+    await gateway.store.wait_durable(Position(LIVE, 3))
+    if checkpoint_between:
+        assert gateway.save().ended == ()
     files.fault = None
     files.cut_at = files.operations
     await gateway.stop()
@@ -181,7 +188,8 @@ async def test_a_stream_that_ended_while_the_gateway_was_killed_still_becomes_ga
     files = files.power_cycle(3)
     gateway = await started(files, tmp_path, node)
     await gateway.on_disk()
-    assert (7, ALARM, 2) in await gateway.stored() and (7, ALARM, 3) in await gateway.stored()
+    of_old = [number for stream, _, number in await gateway.stored() if stream == 7]
+    assert sorted(of_old) == [1, 2, 3, 4, 5, 6, 7, 8]
     assert gateway.save().ended == ((node.id, 7, NOW_MS),)
     await gateway.stop()
     gateway = await started(files, tmp_path, node)

@@ -76,7 +76,7 @@ def test_a_bad_id_or_key_is_refused(registry: Registry, node: bytes, key: bytes)
 
 def test_a_checkpoint_comes_back_as_it_was_saved(registry: Registry) -> None:
     heard = Heard(NODE, 3, 99, 7, 1000, ((2, 500), (3, 900)), b"hello")
-    settled = Settled(NODE, 7, 1, ((1, 5), (9, 2**32 - 1)), 1, 2)
+    settled = Settled(NODE, 7, 1, ((1, 5), (9, 2**32 - 1)), 1, 3, 2)
     saved = Checkpoint({0: 4, 1: 2**40}, (heard,), (settled,), ())
     registry.save(saved)
     assert again(registry).load() == saved

@@ -9,13 +9,12 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from tests.fakes.gateway_files import LossyFiles
-from tests.fakes.gateway_records import NODE, NOW_MS, everything, new_store, report
 
 from fieldline_gateway.errors import StoreError, StoreHeld, UsageError
 from fieldline_gateway.records import (
@@ -38,6 +37,8 @@ from fieldline_gateway.store.retention import RetentionRules
 from fieldline_gateway.store.segment import SegmentName
 from fieldline_gateway.store.store import Store, StoreSettings
 from fieldline_wire.messages import decode
+from tests.fakes.gateway_files import LossyFiles
+from tests.fakes.gateway_records import NODE, NOW_MS, everything, new_store, report
 
 NOW = GroupRules(interval_ms=0, records=1000)
 PAD = bytes(300)
@@ -146,6 +147,17 @@ async def test_rewind_reads_again_from_the_commit(tmp_path: Path) -> None:
         assert numbers(await drain(reader)) == [4, 5, 6]
 
 
+@pytest.mark.usefixtures("little_memory")
+async def test_a_rewind_while_it_reads_repeats_nothing_and_skips_nothing(tmp_path: Path) -> None:
+    async with opened(LossyFiles(), tmp_path) as store:
+        reader = store.reader("sink")
+        await put(store, 1, 6)
+        reading = asyncio.ensure_future(reader.next_batch(3))
+        await asyncio.sleep(0)
+        reader.rewind()
+        assert numbers(list(await reading) + await drain(reader)) == [1, 2, 3, 4, 5, 6]
+
+
 async def test_cursors_are_saved_while_it_runs(tmp_path: Path) -> None:
     async with opened(LossyFiles(), tmp_path) as store:
         reader = store.reader("sink")
@@ -234,6 +246,31 @@ async def test_a_refusing_disk_holds_the_store_until_there_is_room(
         assert numbers(await everything(store, LIVE)) == [1, 2, 3, 4, 5, 6]
     async with opened(files.power_cycle(1), tmp_path) as store:
         assert numbers(await everything(store, LIVE)) == [1, 2, 3, 4, 5, 6]
+
+
+async def test_groups_keep_their_order_when_the_first_fails(tmp_path: Path) -> None:
+    files, go_on = LossyFiles(), threading.Event()
+
+    def fault(operation: str, name: str) -> StoreError | None:
+        if operation != "datasync" or "0002" not in name:
+            return None
+        go_on.wait(10)
+        return StoreError("EIO", "io")
+
+    async with opened(files, tmp_path, StoreSettings(segment_bytes=1, group=NOW)) as store:
+        await put(store, 1, 1)
+        files.fault = fault
+        store.append(report(2))
+        await until(lambda: store._logs[LIVE]._writing is not None)
+        last = store.append(report(3))
+        go_on.set()
+        await until(lambda: store.held is not None)
+        files.fault = None
+        store._try_again()
+        await store.wait_durable(last)
+        assert numbers(await everything(store, LIVE)) == [1, 2, 3]
+    async with opened(files.power_cycle(1), tmp_path) as store:
+        assert numbers(await everything(store, LIVE)) == [1, 2, 3]
 
 
 async def test_a_disk_slower_than_the_nodes_asks_them_to_wait(
@@ -390,6 +427,22 @@ async def test_each_sink_is_told_of_what_it_had_not_read(tmp_path: Path) -> None
         files, tmp_path, bounded(0)
     ) as store:  # told again after a restart: nothing was committed
         assert covered(await drain(store.reader("ahead"))) == [(4, 4), (5, 6)]
+
+
+@pytest.mark.usefixtures("little_memory")
+async def test_a_sink_in_the_middle_of_a_segment_is_told_of_its_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fieldline_gateway.store.reader.READ_AHEAD", 1)
+    async with opened(LossyFiles(), tmp_path, bounded(1 << 30)) as store:
+        await put(store, 1, 4, LIVE, PAD)
+        reader = store.reader("sink")
+        assert numbers(list(await reader.next_batch(1))) == [1]  # and not committed
+        store._settings = bounded(0)
+        await store.retain()
+        found = await drain(reader)
+        assert [(s.record.first, s.record.last) for s in found] == [(2, 2), (3, 3), (4, 4)]
+        assert found[0].record.kind == KIND_GAP
 
 
 @pytest.mark.usefixtures("little_memory")

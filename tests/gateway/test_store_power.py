@@ -10,8 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.fakes.gateway_files import LossyFile, LossyFiles
-from tests.fakes.gateway_records import everything, new_store, report
 
 from fieldline_gateway.errors import StoreError, StoreHeld
 from fieldline_gateway.records import ALARM, KIND_REPORT, LIVE, Position, Record
@@ -21,6 +19,8 @@ from fieldline_gateway.store.log import GroupRules
 from fieldline_gateway.store.record import encode
 from fieldline_gateway.store.segment import Group, SegmentName, SegmentWriter, Written
 from fieldline_gateway.store.store import Store, StoreSettings
+from tests.fakes.gateway_files import LossyFile, LossyFiles
+from tests.fakes.gateway_records import everything, new_store, report
 
 SETTINGS = StoreSettings(segment_bytes=700, group=GroupRules(interval_ms=0, records=1000))
 GROUPS = (1, 3, 2, 5, 1, 4)

@@ -7,7 +7,6 @@ from binascii import crc32
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.fakes.gateway_records import report
 
 from fieldline_gateway.records import LIVE, NO_NODE, Record
 from fieldline_gateway.store.record import (
@@ -19,6 +18,7 @@ from fieldline_gateway.store.record import (
     frames,
     recover,
 )
+from tests.fakes.gateway_records import report
 
 SALT = 0x5EED5EED
 u8, u32, u64 = (st.integers(0, 2**bits - 1) for bits in (8, 32, 64))

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from fakes.node_peer import KEY, NODE, Line, Peer
+
 from fieldline_boards import catalog
 from fieldline_boards.build import build
 from fieldline_boards.emulated.vm import VmBoard

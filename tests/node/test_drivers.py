@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from fakes.flash import FakeFlash
 from node_cases.flash_contract import check
 
-from fakes.flash import FakeFlash
 from fieldline_boards.emulated.vm import run_script
 
 TESTS = Path(__file__).parents[1]

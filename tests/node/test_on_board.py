@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from tests.node.board_bench import BoardBench
 
 from fieldline_boards.board import Tear
 from fieldline_wire.codes import (
@@ -29,6 +28,7 @@ from fieldline_wire.codes import (
     SENSOR_NODE,
 )
 from fieldline_wire.messages import Command, Config, Hello, Log, Result
+from tests.node.board_bench import BoardBench
 
 pytestmark = pytest.mark.vm
 

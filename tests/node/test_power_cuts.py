@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fakes.flash import FakeFlash
 from node_cases.cutting import ALARM, BULK, JOURNAL_SECTORS, LIVE, Bench, Cutter, Model, flood, scenario
 
-from fakes.flash import FakeFlash
 from fieldline_boards.emulated.vm import run_script
 from fieldline_node import lane as lane_module
 from fieldline_node.errors import FlashError

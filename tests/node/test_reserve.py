@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from tests.node.test_drivers import PATHS
 
 from fieldline_boards.emulated.vm import run_script
+from tests.node.test_drivers import PATHS
 
 pytestmark = pytest.mark.vm
 

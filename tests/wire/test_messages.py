@@ -6,10 +6,10 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.wire import strategies
 
 from fieldline_wire import messages
 from fieldline_wire.errors import PeerError
+from tests.wire import strategies
 
 
 @given(strategies.values)

@@ -6,11 +6,11 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESCCM
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.wire import strategies
-from tests.wire.block import Block
 
 from fieldline_wire import seal
 from fieldline_wire.errors import PeerError, UsageError
+from tests.wire import strategies
+from tests.wire.block import Block
 
 KEY = bytes(range(16))
 keys = st.binary(min_size=16, max_size=16)

@@ -7,10 +7,10 @@ import itertools
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.wire import strategies
 
 from fieldline_wire import serial
 from fieldline_wire.errors import UsageError
+from tests.wire import strategies
 
 kinds = st.sampled_from((serial.KIND_SEALED, serial.KIND_FRAGMENT))
 payloads = st.binary(max_size=serial.MAX_PAYLOAD) | st.binary(max_size=serial.MAX_PAYLOAD).map(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.wire.air import Weather, World
 
 from fieldline_wire.session import TABLE
+from tests.wire.air import Weather, World
 
 weathers = st.builds(
     Weather,

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.wire import cases
-from tests.wire.block import Block
 
 from fieldline_boards.emulated.vm import run_script
+from tests.wire import cases
+from tests.wire.block import Block
 
 HERE = Path(__file__).parent
 WIRE = HERE.parents[1] / "wire"

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from fieldline_gateway.errors import StoreHeld
 from fieldline_gateway.ingest.clock import Boots
-from fieldline_gateway.ingest.node import ClassState, NodeState
+from fieldline_gateway.ingest.node import ClassState, NodeState, new_stream
 from fieldline_gateway.ingest.rules import Ingest
 from fieldline_gateway.ingest.settled import NumberSet
 from fieldline_gateway.records import KIND_GAP, KIND_HELLO, KIND_REPORT, Record
@@ -39,12 +39,8 @@ def load(ingest: Ingest, checkpoint: Checkpoint) -> None:
             _note_hello(state, heard.hello)
     for row in checkpoint.settled:
         state = ingest.states.get(row.node)
-        if state is not None and row.stream in state.streams:
-            numbers = state.streams[row.stream][row.cls]
-            numbers.seen = NumberSet(row.ranges)
-            numbers.durable = NumberSet(row.ranges)
-            numbers.oldest = row.oldest
-            numbers.gaps = row.gaps
+        if state is not None:
+            _load_settled(state, row)
 
 
 def changes(ingest: Ingest, positions: Mapping[int, int], now_ms: int) -> Checkpoint:
@@ -54,16 +50,10 @@ def changes(ingest: Ingest, positions: Mapping[int, int], now_ms: int) -> Checkp
     ingest.changed.clear()
     ingest.results.clear()
     over = [(state, stream) for state in states for stream in state.ended & state.streams.keys()]
-    settled = [
-        Settled(state.node.id, state.stream, cls, numbers.durable.ranges, numbers.oldest, numbers.gaps)
-        for state in states
-        if state.stream is not None
-        for cls, numbers in state.current().items()
-    ]
     return Checkpoint(
         positions=dict(positions),
         heard=tuple(_heard(state) for state in states if state.epoch >= 0),
-        settled=tuple(settled),
+        settled=tuple(row for state in states for row in _settled(state)),
         ended=tuple((state.node.id, stream, now_ms) for state, stream in over if _all_durable(state, stream)),
         results=tuple(results),
     )
@@ -111,6 +101,32 @@ def finish_replay(ingest: Ingest, now_ms: int) -> None:
                 ingest.numbered.end_stream(state, stream, now_ms)
             except StoreHeld:
                 return
+
+
+def _load_settled(state: NodeState, row: Settled) -> None:
+    """A stream that is neither the current one nor over was ending when the gateway stopped."""
+    if row.stream not in state.streams:
+        if row.stream in state.ended:
+            return
+        state.streams[row.stream] = new_stream()
+        state.ended.add(row.stream)
+    numbers = state.streams[row.stream][row.cls]
+    numbers.seen = NumberSet(row.ranges)
+    numbers.durable = NumberSet(row.ranges)
+    numbers.oldest = row.oldest
+    numbers.next = max(numbers.next, row.next)
+    numbers.gaps = row.gaps
+
+
+def _settled(state: NodeState) -> list[Settled]:
+    """Of all streams that are not over, what is on disk."""
+    return [
+        Settled(
+            state.node.id, stream, cls, numbers.durable.ranges, numbers.oldest, numbers.next, numbers.gaps
+        )
+        for stream, classes in state.streams.items()
+        for cls, numbers in classes.items()
+    ]
 
 
 def _settle(numbers: ClassState, record: Record) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.boards.esp_rom.host import Host
 
 from fieldline_boards.emulated.esp_rom import CHIPS, State, slip
 from fieldline_boards.emulated.esp_rom.chips import chip_named
@@ -27,6 +26,7 @@ from fieldline_boards.emulated.esp_rom.device import Device
 from fieldline_boards.emulated.esp_rom.download import Download
 from fieldline_boards.emulated.esp_rom.flash import SECTOR
 from fieldline_boards.errors import BoardError
+from tests.boards.esp_rom.host import Host
 
 BLOCK = bytes(range(256)) * 4
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.boards.esp_rom.conftest import Tool
 
 from fieldline_boards.emulated.esp_rom import EspRomEmulator, State
+from tests.boards.esp_rom.conftest import Tool
 
 Start = Callable[..., EspRomEmulator]
 Summary = Callable[[EspRomEmulator], dict[str, Any]]

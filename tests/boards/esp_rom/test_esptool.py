@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.boards.esp_rom.conftest import Tool
 
 from fieldline_boards.emulated.esp_rom import EspRomEmulator, State
+from tests.boards.esp_rom.conftest import Tool
 
 Start = Callable[..., EspRomEmulator]
 WAYS = pytest.mark.parametrize("way", [(), ("--no-stub",)], ids=["stub", "rom"])

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.boards.esp_rom.conftest import Tool
 
 from fieldline_boards.emulated.esp_rom import CHIPS, EspRomEmulator, State
+from tests.boards.esp_rom.conftest import Tool
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(3600)]
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.boards.rp2040.picos import SPEC, Play, Scenario
 
 from fieldline_boards.emulated import images
 from fieldline_boards.emulated.rp2040 import Rp2040Board
+from tests.boards.rp2040.picos import SPEC, Play, Scenario
 
 
 @pytest.fixture

@@ -6,10 +6,9 @@ import asyncio
 import dataclasses
 from collections.abc import Awaitable, Callable
 
-from tests.boards.repl import RawRepl, run
-
 from fieldline_boards.catalog import load_board
 from fieldline_boards.emulated.rp2040 import Rp2040Board
+from tests.boards.repl import RawRepl, run
 
 SPEC = dataclasses.replace(load_board("pico_w"), name="pico", title="Raspberry Pi Pico")
 WITHIN_S = 60.0

@@ -6,13 +6,13 @@ import asyncio
 import itertools
 
 import pytest
-from tests.boards.repl import RawRepl
-from tests.boards.rp2040.picos import WITHIN_S, Play, python, start
 
 from fieldline_boards.board import TEARS
 from fieldline_boards.emulated.rp2040 import Rp2040Board
 from fieldline_boards.emulated.rp2040.pins import EmulatedEdge
 from fieldline_boards.errors import BoardError
+from tests.boards.repl import RawRepl
+from tests.boards.rp2040.picos import WITHIN_S, Play, python, start
 
 ENGINES = pytest.mark.parametrize("engine", ["js", "py"])
 

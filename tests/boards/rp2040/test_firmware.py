@@ -9,7 +9,6 @@ from pathlib import Path
 
 import serial
 from cryptography.hazmat.primitives.ciphers.aead import AESCCM
-from tests.boards.rp2040.picos import SPEC, WITHIN_S, Play
 
 from fieldline_boards.build import build
 from fieldline_boards.emulated.rp2040 import Rp2040Board
@@ -21,6 +20,7 @@ from fieldline_wire.codes import LIVE, QTY_SPEED
 from fieldline_wire.health import Hello
 from fieldline_wire.readings import Ack, Report
 from fieldline_wire.seal import Header, open_sealed, peek, seal_downlink
+from tests.boards.rp2040.picos import SPEC, WITHIN_S, Play
 
 NODE, KEY = bytes(range(8)), bytes(range(16))
 WHOLE = 1  # wire.md 2.3

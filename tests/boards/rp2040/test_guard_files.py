@@ -10,10 +10,10 @@ from __future__ import annotations
 import random
 
 import pytest
-from tests.boards.rp2040.picos import WITHIN_S, Play, python, start
 
 from fieldline_boards.board import TEARS
 from fieldline_boards.emulated.rp2040 import Rp2040Board
+from tests.boards.rp2040.picos import WITHIN_S, Play, python, start
 
 GUARDS = 16
 BLOCK = 4096

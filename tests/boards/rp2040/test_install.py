@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from tests.boards.rp2040.picos import SPEC, Play, python
-from tests.boards.rp2040.test_firmware import KEY, NODE, Peer
-
 from fieldline_boards.build import build
 from fieldline_boards.emulated.rp2040 import Rp2040Board
 from fieldline_boards.identity import make_identity
 from fieldline_boards.install import install
 from fieldline_wire.readings import Report
+from tests.boards.rp2040.picos import SPEC, Play, python
+from tests.boards.rp2040.test_firmware import KEY, NODE, Peer
 
 BLOCKS = "from fieldline_node.drivers.micropython.reserve import reserved; print(reserved(0x90000, 0x44000))"
 

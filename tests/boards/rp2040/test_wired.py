@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from tests.boards.rp2040.picos import WITHIN_S, Play, python, start
 
 from fieldline_boards.emulated.rp2040 import I2cDevice, PinDevice, Rp2040Board, SpiDevice, UartDevice
 from fieldline_boards.errors import BoardError
+from tests.boards.rp2040.picos import WITHIN_S, Play, python, start
 
 pytestmark = pytest.mark.parametrize("engine", ["js", "py"])
 
@@ -106,9 +106,12 @@ print(i2c.readfrom_mem(0x40, 0, 2).hex(), i2c.readfrom_mem(0x40, 2, 2).hex())
 i2c.writeto_mem(0x40, 5, b'\\x10\\x00')
 try: i2c.readfrom(0x41, 1)
 except OSError as error: print(error.errno)
+try: i2c.writeto_mem(0x41, 5, b'\\x10\\x00')
+except OSError as error: print(error.errno)
+print(i2c.readfrom_mem(0x40, 0, 2).hex())
 """,
         )
-        assert said == "399f 1f40\n5\n"
+        assert said == "399f 1f40\n5\n5\n399f\n"
         assert sensor.registers[5] == 0x1000
 
     play(scenario, engine=engine, devices=[sensor])

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.gateway.mqtt.support import FakeBroker, Peer, run, until
 
 from fieldline_gateway.mqtt.client import Address, Connection, open_connection
 from fieldline_gateway.mqtt.codec import fields, v311
 from fieldline_gateway.mqtt.errors import ConnectionLost, ConnectRefused, MqttError, ProtocolError
 from fieldline_gateway.mqtt.window import Run
+from tests.gateway.mqtt.support import FakeBroker, Peer, run, until
 
 BIG: tuple[bytes, bytes] = (fields.text("t"), bytes(60_000))
 

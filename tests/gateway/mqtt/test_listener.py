@@ -6,13 +6,13 @@ import threading
 import time
 
 import pytest
-from tests.gateway.mqtt.support import TIMEOUT_S, ListenerThread, RawClient, run
 
 from fieldline_gateway.mqtt import listener as listener_module
 from fieldline_gateway.mqtt.broker import Limits
 from fieldline_gateway.mqtt.codec import v311
 from fieldline_gateway.mqtt.errors import MqttError
 from fieldline_gateway.mqtt.listener import Listener
+from tests.gateway.mqtt.support import TIMEOUT_S, ListenerThread, RawClient, run
 
 
 def wait(condition: object) -> None:

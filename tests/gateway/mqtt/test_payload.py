@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.gateway.mqtt.support import record, report
 
 from fieldline_gateway.records import (
     KIND_CONFIG,
@@ -28,6 +27,7 @@ from fieldline_gateway.records import (
 from fieldline_gateway.sinks.payload import DEFAULT_TOPIC, JsonPayload, iso_time, topic_error
 from fieldline_wire import messages as wire
 from fieldline_wire.quantities import QUANTITIES
+from tests.gateway.mqtt.support import record, report
 
 
 def published(item: Record, topic: str = DEFAULT_TOPIC) -> list[tuple[str, dict[str, Any]]]:

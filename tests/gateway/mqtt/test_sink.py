@@ -10,8 +10,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from tests.gateway.mqtt.conftest import Said
-from tests.gateway.mqtt.support import FakeBroker, FakeReader, report, run, until
 
 from fieldline_gateway.mqtt.client import Address
 from fieldline_gateway.mqtt.codec import v311
@@ -19,6 +17,8 @@ from fieldline_gateway.records import Position
 from fieldline_gateway.sinks.mqtt import Backoff, MqttSink
 from fieldline_gateway.sinks.mqtt_config import MqttConfig
 from fieldline_gateway.sinks.payload import JsonPayload
+from tests.gateway.mqtt.conftest import Said
+from tests.gateway.mqtt.support import FakeBroker, FakeReader, report, run, until
 
 BARELY_S = 0.05
 """Long enough for what must not happen to show itself."""

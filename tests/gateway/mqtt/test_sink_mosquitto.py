@@ -19,14 +19,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from tests.gateway.mqtt.conftest import Said
-from tests.gateway.mqtt.support import FakeReader, Subscriber, report, run, until, without_repeats
 
 from fieldline_gateway.mqtt.client import Address
 from fieldline_gateway.sinks.mqtt import MqttSink
 from fieldline_gateway.sinks.mqtt_config import MqttConfig
 from fieldline_gateway.sinks.payload import JsonPayload
 from fieldline_harness.mosquitto import Mosquitto, find_program
+from tests.gateway.mqtt.conftest import Said
+from tests.gateway.mqtt.support import FakeReader, Subscriber, report, run, until, without_repeats
 
 # mosquitto drops what it queues for a subscriber beyond its bounds: none here, the judge is to see all.
 SETTINGS = "allow_anonymous true\nmax_inflight_messages 0\nmax_queued_messages 0"

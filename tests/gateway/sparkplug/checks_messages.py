@@ -5,15 +5,15 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from tests.gateway.sparkplug.checks import for_kind, on, register
-from tests.gateway.sparkplug.driver import T0
-from tests.gateway.sparkplug.journal import BIRTHS, DATA, Journal, Msg
 
 from fieldline_gateway.sparkplug.config import EdgeConfig
 from fieldline_gateway.sparkplug.datatypes import BASIC_TYPES, DataType
 from fieldline_gateway.sparkplug.errors import UsageError
 from fieldline_gateway.sparkplug.payload import Metric
 from fieldline_gateway.sparkplug.protobuf import fields
+from tests.gateway.sparkplug.checks import for_kind, on, register
+from tests.gateway.sparkplug.driver import T0
+from tests.gateway.sparkplug.journal import BIRTHS, DATA, Journal, Msg
 
 NODE_KINDS = ("NBIRTH", "NDEATH", "NDATA")
 DEVICE_KINDS = ("DBIRTH", "DDEATH", "DDATA")

@@ -5,11 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tests.gateway.sparkplug.checks import for_kind, on
-from tests.gateway.sparkplug.checks_messages import REBIRTH, batches
-from tests.gateway.sparkplug.driver import STATE_TOPIC
-from tests.gateway.sparkplug.journal import BIRTHS, DATA, Journal, Msg, Response, actions
-
 from fieldline_gateway.sparkplug.actions import (
     Connect,
     DeviceCommand,
@@ -21,6 +16,10 @@ from fieldline_gateway.sparkplug.datatypes import DataType
 from fieldline_gateway.sparkplug.errors import PayloadError
 from fieldline_gateway.sparkplug.host import parse
 from fieldline_gateway.sparkplug.payload import Metric, Payload
+from tests.gateway.sparkplug.checks import for_kind, on
+from tests.gateway.sparkplug.checks_messages import REBIRTH, batches
+from tests.gateway.sparkplug.driver import STATE_TOPIC
+from tests.gateway.sparkplug.journal import BIRTHS, DATA, Journal, Msg, Response, actions
 
 NCMD = "spBv1.0/plant 1/NCMD/gateway 7"
 DCMD = "spBv1.0/plant 1/DCMD/gateway 7/"

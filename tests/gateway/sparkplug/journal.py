@@ -9,11 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
-from tests.gateway.sparkplug.driver import Driver, Entry
-
 from fieldline_gateway.sparkplug.actions import Connect, Publish, Subscribe
 from fieldline_gateway.sparkplug.config import EdgeConfig
 from fieldline_gateway.sparkplug.payload import Payload
+from tests.gateway.sparkplug.driver import Driver, Entry
 
 DATA = ("NDATA", "DDATA")
 BIRTHS = ("NBIRTH", "DBIRTH")

@@ -9,12 +9,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable
 
-from tests.gateway.sparkplug.driver import STATE_TOPIC, Entry
-
 from fieldline_gateway.sparkplug.actions import Connect, DeviceCommand, Disconnect, Publish, Subscribe
 from fieldline_gateway.sparkplug.datatypes import DataType
 from fieldline_gateway.sparkplug.payload import Metric, Payload, Property
 from fieldline_gateway.sparkplug.protobuf import bytes_field, fields, number_field
+from tests.gateway.sparkplug.driver import STATE_TOPIC, Entry
 
 Entries = list[Entry]
 Mutant = Callable[[Entries], Entries]

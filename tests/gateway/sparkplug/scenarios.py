@@ -8,6 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from fieldline_gateway.records import ALARM, TIME_ARRIVAL
+from fieldline_gateway.sparkplug.config import Confirm, EdgeConfig
+from fieldline_gateway.sparkplug.datatypes import DataType
+from fieldline_gateway.sparkplug.payload import Metric
+from fieldline_wire import codes
+from fieldline_wire.messages import Config, Gap, Hello, Log, Result
 from tests.gateway.sparkplug.driver import (
     HOST,
     NODE_A,
@@ -21,13 +27,6 @@ from tests.gateway.sparkplug.driver import (
     command,
     state,
 )
-
-from fieldline_gateway.records import ALARM, TIME_ARRIVAL
-from fieldline_gateway.sparkplug.config import Confirm, EdgeConfig
-from fieldline_gateway.sparkplug.datatypes import DataType
-from fieldline_gateway.sparkplug.payload import Metric
-from fieldline_wire import codes
-from fieldline_wire.messages import Config, Gap, Hello, Log, Result
 
 NCMD = "spBv1.0/plant 1/NCMD/gateway 7"
 DCMD = "spBv1.0/plant 1/DCMD/gateway 7"

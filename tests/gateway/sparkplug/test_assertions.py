@@ -12,13 +12,13 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+
+from fieldline_gateway.sparkplug.errors import PayloadError
 from tests.gateway.sparkplug import checks_messages, checks_session
 from tests.gateway.sparkplug.checks import CHECKS, NAMES, Check
 from tests.gateway.sparkplug.journal import Journal
 from tests.gateway.sparkplug.mutants import MUTANTS
 from tests.gateway.sparkplug.scenarios import SCENARIOS
-
-from fieldline_gateway.sparkplug.errors import PayloadError
 
 TABLE = json.loads((Path(__file__).parent / "assertions.json").read_text())
 COVERED = sorted(full for full, row in TABLE["ids"].items() if row["status"] == "covered")

@@ -6,16 +6,6 @@ import dataclasses
 import json
 
 import pytest
-from tests.gateway.sparkplug.driver import (
-    HOST,
-    NODE_A,
-    NODE_B,
-    STATE_TOPIC,
-    STREAM,
-    T0,
-    Driver,
-    state,
-)
 
 from fieldline_gateway.records import ALARM, LIVE, Position
 from fieldline_gateway.sparkplug.actions import (
@@ -38,6 +28,16 @@ from fieldline_gateway.sparkplug.outflow import FILTERS_A_SUBSCRIBE
 from fieldline_gateway.sparkplug.payload import Metric, Payload
 from fieldline_gateway.sparkplug.session import TABLE, Do, Event, Session, State
 from fieldline_wire.messages import Hello
+from tests.gateway.sparkplug.driver import (
+    HOST,
+    NODE_A,
+    NODE_B,
+    STATE_TOPIC,
+    STREAM,
+    T0,
+    Driver,
+    state,
+)
 
 CONFIG = EdgeConfig("plant 1", "gateway 7")
 

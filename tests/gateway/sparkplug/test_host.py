@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.gateway.sparkplug.driver import state
 
 from fieldline_gateway.sparkplug.host import HostGate, HostState, parse
+from tests.gateway.sparkplug.driver import state
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.gateway.sparkplug.driver import T0
-from tests.gateway.sparkplug.scenarios import SCENARIOS, Scenario
 
 from fieldline_gateway.sparkplug.datatypes import METRIC_VALUES, PROPERTY_VALUES, DataType, read
 from fieldline_gateway.sparkplug.payload import Metric, Payload, Property
 from fieldline_gateway.sparkplug.protobuf import fields
+from tests.gateway.sparkplug.driver import T0
+from tests.gateway.sparkplug.scenarios import SCENARIOS, Scenario
 
 JUDGE = Path(__file__).parent / "judge.cjs"
 MEMBERS = ("intValue", "longValue", "floatValue", "doubleValue", "booleanValue", "stringValue")

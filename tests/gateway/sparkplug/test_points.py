@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
-from tests.gateway.sparkplug.driver import NODE_A, STREAM, T0, Store
 
 from fieldline_gateway.records import ALARM, BULK, KIND_GAP, KIND_LOG, KIND_REPORT, LIVE, TIME_ARRIVAL, Record
 from fieldline_gateway.sparkplug.clock import Now
@@ -14,6 +13,7 @@ from fieldline_gateway.sparkplug.points import FIXED, Sample, point_metric, samp
 from fieldline_wire import codes
 from fieldline_wire.messages import Config, Gap, Hello, Log, Result
 from fieldline_wire.quantities import QUANTITIES
+from tests.gateway.sparkplug.driver import NODE_A, STREAM, T0, Store
 
 NOW = Now(T0, 0)
 

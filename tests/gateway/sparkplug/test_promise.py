@@ -12,16 +12,16 @@ import dataclasses
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.gateway.sparkplug.checks import CHECKS
-from tests.gateway.sparkplug.driver import NODE_A, NODE_B, STREAM, Driver
-from tests.gateway.sparkplug.journal import Journal
-from tests.gateway.sparkplug.world import TICK_MS, World, config_for_world
 
 from fieldline_gateway.records import ALARM, LIVE
 from fieldline_gateway.sparkplug.config import Confirm
 from fieldline_gateway.sparkplug.session import State
 from fieldline_wire import codes
 from fieldline_wire.messages import Gap
+from tests.gateway.sparkplug.checks import CHECKS
+from tests.gateway.sparkplug.driver import NODE_A, NODE_B, STREAM, Driver
+from tests.gateway.sparkplug.journal import Journal
+from tests.gateway.sparkplug.world import TICK_MS, World, config_for_world
 
 FAULTS = st.sampled_from(
     ["", "", "", "cut", "restart", "kill host", "revive host", "rebirth", "alarm", "gap", "silent", "lose"]

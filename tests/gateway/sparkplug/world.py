@@ -9,9 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 
-from tests.gateway.sparkplug.driver import HOST, NODE_A, NODE_B, REBIRTH, STATE_TOPIC, Driver, Store, state
-from tests.gateway.sparkplug.scenarios import NCMD
-
 from fieldline_gateway.records import KIND_GAP, KIND_REPORT
 from fieldline_gateway.sparkplug.actions import Action, Ping, Publish
 from fieldline_gateway.sparkplug.clock import Now
@@ -19,6 +16,8 @@ from fieldline_gateway.sparkplug.config import EdgeConfig
 from fieldline_gateway.sparkplug.edge import EdgeNode
 from fieldline_gateway.sparkplug.payload import Payload
 from fieldline_gateway.sparkplug.session import State
+from tests.gateway.sparkplug.driver import HOST, NODE_A, NODE_B, REBIRTH, STATE_TOPIC, Driver, Store, state
+from tests.gateway.sparkplug.scenarios import NCMD
 
 TICK_MS = 500
 KEEP_ALIVE_MS = 45_000

@@ -1,9 +1,9 @@
 """The whole node against a gateway: greeting, readings, outages, time; on both interpreters."""
 
-from node_cases.bench import BOARD, FAN, SPEED_50_HZ, Bench, spinning
-
 from fakes.flash import Lcg
 from fakes.node_peer import UNIX
+from node_cases.bench import BOARD, FAN, SPEED_50_HZ, Bench, spinning
+
 from fieldline_wire.codes import (
     ACK_GO_ON,
     ACK_HOLD,
@@ -15,6 +15,7 @@ from fieldline_wire.codes import (
     HELLO_CLOCK_SET,
     HELLO_DEVELOPMENT,
     KEY_HEALTH_S,
+    KEY_SAMPLE_MS,
     LIVE,
     QTY_SPEED,
     QTY_TEMPERATURE,
@@ -131,7 +132,11 @@ def case_a_restart_gives_no_number_twice_and_loses_none():
 def case_readings_tell_the_time_when_the_gateway_told_it():
     bench = spinning(Bench())
     bench.time = 500000
+    bench.peer.silent = True
+    bench.run(700)
+    bench.peer.silent = False
     bench.run(10000)
+    assert len(bench.peer.of(TimeSync)) == 1
     reports = [(number, pair) for number, pair in sorted(bench.peer.readings[LIVE].items())]
     for number, (report, reading) in reports:
         assert report.utc
@@ -140,6 +145,19 @@ def case_readings_tell_the_time_when_the_gateway_told_it():
         at = report.base_time * 100 + reading.offset
         taken = UNIX * 100 + 50000 + (number + 1) // 2 * 100  # the fan begins a second later than the chip
         assert abs(at - taken) <= 3, (number, at - taken)
+
+
+def case_acks_are_remembered_over_a_restart():
+    bench = spinning(Bench())
+    bench.run(10000)
+    bench.peer.send(Config(1, [(SENSOR_NODE, KEY_SAMPLE_MS, 300000)]))
+    bench.run(1000)
+    fed = bench.hardware.fed
+    bench.run(61000)
+    assert bench.hardware.fed == fed + 6100  # the watchdog, in every step
+    end = bench.app.outbox.next(LIVE)
+    bench.boot()
+    assert bench.app.outbox.floor(LIVE) == end
 
 
 def case_a_clock_that_answers_late_is_not_believed():

@@ -7,6 +7,7 @@ from fakes.aes import Block
 from fakes.flash import FakeFlash
 from fakes.hardware import FakeHardware
 from fakes.node_peer import KEY, NODE, Line, Peer
+
 from fieldline_node.faults import Faults
 from fieldline_node.journal import Journal
 from fieldline_node.links.serial import SerialLink

@@ -1,9 +1,9 @@
 """Config and Command, and whose downlinks count, on both interpreters."""
 
-from node_cases.bench import BOARD, FAN, OUTPUT_PIN, SPEED_50_HZ, Bench, result, spinning
-
 from fakes.hardware import Restarted
 from fakes.node_peer import Peer
+from node_cases.bench import BOARD, FAN, OUTPUT_PIN, SPEED_50_HZ, Bench, result, spinning
+
 from fieldline_wire.codes import (
     CMD_ERASE,
     CMD_IDENTIFY,
@@ -130,6 +130,22 @@ def case_a_command_is_carried_out_once():
     assert pin.levels == [0, 1]  # more than eight commands later it is a new one
 
 
+def case_the_oldest_command_is_forgotten_first_after_a_restart_too():
+    bench = Bench()
+    bench.run(1000)
+    for id in range(1, 13):
+        result(bench, Command(id, CMD_OUTPUT, bytes((0, id & 1))))
+    bench.boot()
+    bench.run(1000)
+    result(bench, Command(13, CMD_PING))
+    pin = bench.hardware.outputs[OUTPUT_PIN]
+    for id in range(6, 13):
+        result(bench, Command(id, CMD_OUTPUT, b"\x00\x01"))
+    assert pin.levels == [0]
+    result(bench, Command(5, CMD_OUTPUT, b"\x00\x01"))
+    assert pin.levels == [0, 1]
+
+
 def case_a_restart_is_answered_first_and_told_afterwards():
     bench = Bench()
     bench.run(1000)
@@ -185,7 +201,8 @@ def case_what_is_not_authentic_or_old_is_refused():
     sealed = bench.peer.seal(on)
     forged = sealed[:-1] + bytes([sealed[-1] ^ 1])
     other_epoch = bench.peer.seal(on, epoch=bench.peer.epoch - 1)
-    for bad in (forged, other_epoch, sealed[:20], b"\x11" * 40):
+    reflected = bench.peer.sealed[-1]  # the node's own words
+    for bad in (forged, other_epoch, reflected, sealed[:20], b"\x11" * 40):
         bench.peer.send_sealed(bad)
         bench.run(50)
     assert pin.levels == [0]
@@ -196,7 +213,7 @@ def case_what_is_not_authentic_or_old_is_refused():
     bench.peer.send_sealed(sealed)  # a replay
     bench.run(50)
     assert pin.levels == [0, 1, 0] and len(bench.peer.of(Result)) == results
-    assert bench.app.messenger.refused == 5
+    assert bench.app.messenger.refused == 6
     bench.run(61000)
     assert any(["refused" in line.text for line in bench.peer.of(Log)])
 

@@ -6,6 +6,7 @@ it writes meanwhile can be cut again (nested).
 """
 
 from fakes.flash import MODES, FakeFlash, Lcg
+
 from fieldline_node.epoch import next_epoch
 from fieldline_node.journal import Journal
 from fieldline_node.lane import Missing, Record

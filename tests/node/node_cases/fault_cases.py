@@ -1,9 +1,9 @@
 """What goes wrong around a node: line, flash, its own code; on both interpreters."""
 
-from node_cases.bench import FAN, OUTPUT_PIN, Bench, result
-
 from fakes.flash import Lcg
 from fakes.hardware import Restarted
+from node_cases.bench import FAN, OUTPUT_PIN, Bench, result
+
 from fieldline_node.faults import MAX_IN_A_ROW, WELL_AFTER_MS, Faults
 from fieldline_node.journal import Journal
 from fieldline_wire.codes import (

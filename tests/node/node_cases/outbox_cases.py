@@ -1,8 +1,8 @@
 """The outbox, on both interpreters; power cuts are in cutting.py."""
 
+from fakes.flash import FakeFlash
 from node_cases.cutting import record
 
-from fakes.flash import FakeFlash
 from fieldline_node.errors import StorageError
 from fieldline_node.journal import Journal
 from fieldline_node.lane import Missing
@@ -244,6 +244,7 @@ def case_sectors_of_another_stream_are_free():
 def case_a_sector_that_takes_nothing_loses_nothing():
     kept = Kept(sectors=7)
     kept.fill(LIVE, 4)
+    assert kept.values(LIVE, 1, 9) == [1, 2, 3, 4]
     first = kept.sectors_of(LIVE)[0] // 256
     kept.flash.stuck = {first, (first + 2) % 7}
     kept.fill(LIVE, 3 * SLOTS)
@@ -251,6 +252,25 @@ def case_a_sector_that_takes_nothing_loses_nothing():
     for _ in range(2):
         assert kept.values(LIVE, 1, 99) == list(range(1, 3 * SLOTS + 5))
         kept.restart()
+
+
+def case_a_full_ring_with_a_bad_sector_goes_on():
+    kept = Kept(sectors=6)
+    kept.flash.stuck = {2}
+    kept.fill(LIVE, 30 * SLOTS)
+    assert kept.outbox.usage()[2] >= 24 * SLOTS
+    first = kept.outbox.oldest(LIVE)
+    assert kept.values(LIVE, first, 99) == list(range(first, 30 * SLOTS + 1))
+
+
+def case_a_record_in_anothers_place_is_not_taken_for_it():
+    kept = Kept()
+    kept.fill(LIVE, 4)
+    at = kept.sectors_of(LIVE)[0] + HEADER
+    second = kept.flash.data[at + RECORD : at + 2 * RECORD]
+    kept.flash.data[at + 2 * RECORD : at + 3 * RECORD] = second
+    assert kept.values(LIVE, 1, 9) == [1, 2]
+    assert kept.gap(LIVE, 3) == (3, 3, GAP_UNREADABLE)
 
 
 def case_a_dead_flash_is_said_and_gives_no_number():

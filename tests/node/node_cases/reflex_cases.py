@@ -70,18 +70,18 @@ def case_limits_raise_alerts_with_hysteresis():
     bench.fan.spin(50)
     bench.run(1000)
     bench.peer.send(Config(1, [(BOARD, KEY_OVER, 4000), (BOARD, KEY_UNDER, 0), (BOARD, KEY_HYSTERESIS, 500)]))
-    for celsius in (39.9, 40.1, 36.0, 35.1, 34.9, 40.0, -0.1, 4.9, 5.1):
+    for celsius in (39.9, 40.1, 36.0, 35.1, 34.9, 40.0, 4.9, -0.1, 4.8, 5.1):
         bench.hardware.celsius = celsius
         bench.run(1000)
     bench.run(500)
-    flags = [bench.peer.readings[ALARM][number][1].flags for number in sorted(bench.peer.readings[ALARM])]
+    alarms = [bench.peer.readings[ALARM][number][1] for number in sorted(bench.peer.readings[ALARM])]
     over, under = CAUSE_OVER << CAUSE_SHIFT, CAUSE_UNDER << CAUSE_SHIFT
-    assert flags == [
-        READING_RAISED | over,
-        READING_CLEARED | over,
-        READING_RAISED | under,
-        READING_CLEARED | under,
-    ], flags
+    assert [(each.flags, each.value) for each in alarms] == [
+        (READING_RAISED | over, 4010),
+        (READING_CLEARED | over, 3490),
+        (READING_RAISED | under, -10),
+        (READING_CLEARED | under, 510),
+    ], alarms
 
 
 def case_a_sensor_may_be_kept_from_the_reflex_pin():

@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.boards.repl import RawRepl
-from tests.boards.rp2040.picos import SPEC
 
 from fieldline_boards.build import build
 from fieldline_boards.catalog import read
@@ -22,6 +20,8 @@ from fieldline_boards.emulated.chips.fitted import fit
 from fieldline_boards.emulated.chips.rig import Rig
 from fieldline_boards.emulated.chips.wired import devices_of
 from fieldline_boards.emulated.rp2040 import Rp2040Board
+from tests.boards.repl import RawRepl
+from tests.boards.rp2040.picos import SPEC
 
 BOARD = Path(__file__).with_name("sensor_board.toml")
 LONGEST_US = 25_000  # of the board's time, that one sample keeps the node
@@ -44,8 +44,7 @@ def measure(name):
         began = time.ticks_us()
         try:
             value = sensor.sample(hardware.now_ms())
-        except OSError as error:
-            print("#", repr(error))
+        except OSError:
             return None
         longest[name] = max(longest.get(name, 0), time.ticks_diff(time.ticks_us(), began))
         if value is not None:
@@ -96,7 +95,7 @@ def play(image: Path, folder: Path, scenario: Scenario) -> None:
             with await asyncio.to_thread(RawRepl, board.port) as repl:
 
                 async def say(expression: str) -> Any:
-                    return ast.literal_eval((lambda x: (print(x), x)[1])(await asyncio.to_thread(repl.exec, f"print({expression})")))
+                    return ast.literal_eval(await asyncio.to_thread(repl.exec, f"print({expression})"))
 
                 await asyncio.to_thread(install, repl, folder / "build")
                 await asyncio.to_thread(repl.exec, _BEGIN)

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from sensor_cases.bench import Bench
-from tests.node.sensors.host_bench import HostHardware
 
 from fieldline_boards.emulated.chips import Rig
 from fieldline_boards.emulated.vm import run_script
+from tests.node.sensors.host_bench import HostHardware
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[2]

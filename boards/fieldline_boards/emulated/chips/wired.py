@@ -29,7 +29,7 @@ def devices_of(rig: Rig) -> list[Device]:
 class I2cSocket(I2cDevice):
     """A chip on a bus."""
 
-    def __init__(self, rig: Rig, number: int, lines: "I2cLines", chip: I2cChip) -> None:
+    def __init__(self, rig: Rig, number: int, lines: I2cLines, chip: I2cChip) -> None:
         super().__init__(number, chip.address)
         self._rig = rig
         self._lines = lines

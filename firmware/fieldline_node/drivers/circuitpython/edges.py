@@ -5,11 +5,11 @@ it: to the pace of the top loop. Nothing is rejected: a tachometer that bounces 
 pulled up, as tachometers are open collectors.
 """
 
-import board
 import countio
 import digitalio
 import supervisor
 
+from fieldline_node.drivers.circuitpython.pins import find_pin
 from fieldline_node.sensors.edges import EDGE_MASK
 
 
@@ -18,11 +18,8 @@ class CountedEdges:
 
     __slots__ = ("_count", "_counter", "_last")
 
-    def __init__(self, pin: str) -> None:
-        """`pin`: its name in the module board."""
-        self._counter = countio.Counter(
-            getattr(board, pin), edge=countio.Edge.FALL, pull=digitalio.Pull.UP
-        )
+    def __init__(self, pin: int) -> None:
+        self._counter = countio.Counter(find_pin(pin), edge=countio.Edge.FALL, pull=digitalio.Pull.UP)
         self._count = 0
         self._last = _now()
 

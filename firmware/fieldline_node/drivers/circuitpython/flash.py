@@ -159,9 +159,7 @@ class FileFlash:
         """Writes the sector in memory into `slot`; whether it reads back."""
         self._generation += 1
         self.writes += 1
-        struct.pack_into(
-            _HEADER, self._image, 0, _MAGIC, _VERSION, self._sector, self._generation, 0
-        )
+        struct.pack_into(_HEADER, self._image, 0, _MAGIC, _VERSION, self._sector, self._generation, 0)
         struct.pack_into(">I", self._image, _CRC_AT, _crc(self._view))
         try:
             self._file.seek(_offset(slot))
@@ -226,7 +224,7 @@ def open_flash(path: str, slots: int, sectors: int, feed) -> FileFlash:
     size = slots * STRIDE + GAP
     if _size(path) != size:
         _make(path, size, feed)
-    flash = FileFlash(open(path, "r+b"), slots, sectors, os.sync)  # noqa: SIM115 - it stays open
+    flash = FileFlash(open(path, "r+b"), slots, sectors, os.sync)
     flash.mount()
     return flash
 

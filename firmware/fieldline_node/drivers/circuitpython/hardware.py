@@ -1,18 +1,19 @@
 """The chip as the node's hardware port (ports.py): time, watchdog, restart, pins, its own temperature.
 
-Rules: a pin is a name of the module board. Constructing it starts nothing.
+Rules: constructing it starts nothing. Buses are imported where a board has a sensor on one: what is not used takes
+no memory.
 """
 
 import gc
 import os
 
-import board
 import digitalio
 import microcontroller
 import supervisor
 from watchdog import WatchDogMode
 
 from fieldline_node.drivers.circuitpython.edges import CountedEdges
+from fieldline_node.drivers.circuitpython.pins import find_pin
 from fieldline_wire.codes import (
     RESET_BROWN_OUT,
     RESET_DEEP_SLEEP,
@@ -43,8 +44,8 @@ class Output:
 
     __slots__ = ("_pin",)
 
-    def __init__(self, pin: str) -> None:
-        self._pin = digitalio.DigitalInOut(getattr(board, pin))
+    def __init__(self, pin: "int | str") -> None:
+        self._pin = digitalio.DigitalInOut(find_pin(pin))
         self._pin.switch_to_output(False)
 
     def set(self, level: int) -> None:
@@ -55,12 +56,13 @@ class Output:
 class Hardware:
     """The chip that the node runs on. `before_restart()`, where it is set, is called by restart()."""
 
-    __slots__ = ("_edges", "_now", "_ticks", "_watchdog", "before_restart")
+    __slots__ = ("_edges", "_i2c", "_now", "_ticks", "_watchdog", "before_restart")
 
     def __init__(self) -> None:
         self._ticks = supervisor.ticks_ms()
         self._now = 0
         self._edges = []  # the sources given out
+        self._i2c = {}  # number to bus
         self._watchdog = None
         self.before_restart = None
 
@@ -112,15 +114,35 @@ class Hardware:
         """`count` random bytes."""
         return os.urandom(count)
 
-    def output(self, pin: str) -> Output:
+    def output(self, pin: "int | str") -> Output:
         """The output at `pin`, driven low."""
         return Output(pin)
 
-    def edges(self, pin: str) -> CountedEdges:
+    def edges(self, pin: int) -> CountedEdges:
         """The source of falling edges at `pin`."""
         source = CountedEdges(pin)
         self._edges.append(source)
         return source
+
+    def i2c(self, bus: "tuple[int, int, int, int]"):
+        """The I2C bus (number, clock pin, data pin, Hz); the same one for all that are on it."""
+        from fieldline_node.drivers.circuitpython.i2c import I2cBus
+
+        if bus[0] not in self._i2c:
+            self._i2c[bus[0]] = I2cBus(*bus[1:])
+        return self._i2c[bus[0]]
+
+    def one_wire(self, pin: int):
+        """The 1-Wire bus at `pin`."""
+        from fieldline_node.drivers.circuitpython.one_wire import OneWireBus
+
+        return OneWireBus(pin)
+
+    def analog(self, pin: int, full_mv: int):
+        """The analog input at `pin`."""
+        from fieldline_node.drivers.circuitpython.analog import AnalogInput
+
+        return AnalogInput(pin, full_mv)
 
     def temperature(self) -> int:
         """The chip's temperature in 0.01 degree C. OSError where the chip gives none."""

@@ -8,12 +8,12 @@ What is kept waits at most SYNC_AFTER_MS for a place in flash, an alarm not at a
 import time
 from traceback import print_exception
 
-import fieldline_board as board
+import fieldline_board as board  # pyright: ignore[reportMissingImports] - made by the build
 import microcontroller
 
 from fieldline_node.app import App
 from fieldline_node.drivers.circuitpython.console import Console
-from fieldline_node.drivers.circuitpython.flash import FileFlash, open_flash
+from fieldline_node.drivers.circuitpython.flash import open_flash
 from fieldline_node.drivers.circuitpython.hardware import Hardware
 from fieldline_node.drivers.circuitpython.identity import read_identity
 from fieldline_node.drivers.circuitpython.nvm import TwinJournal
@@ -21,7 +21,7 @@ from fieldline_node.errors import FlashError, IdentityError, StorageError
 from fieldline_node.faults import SAFE_PAUSE_MS, Faults
 from fieldline_node.links.serial import SerialLink
 from fieldline_node.node import make_node
-from fieldline_wire.codes import ALARM, KEY_REPORT_MS, SENSOR_NODE, const
+from fieldline_wire.codes import ALARM, KEY_REPORT_MS, LOG_ERROR, SENSOR_NODE, const
 
 SYNC_AFTER_MS = const(60000)  # what a power cut may take; each sync wears a slot of the file
 REPORT_MS = const(60000)  # the default here: a report is a sync
@@ -76,7 +76,7 @@ class _Life:
                 time.sleep(min(wait, _POLL_MS) / 1000)
             self._last_words()
         except Exception as error:  # noqa: BLE001 - the top loop
-            print_exception(error)
+            _print(error)
             if not self._stopped(error):
                 hardware.restart()
 
@@ -102,20 +102,21 @@ class _Life:
         if now >= self._sync_at or alarms != self._alarms:
             self._alarms = alarms
             self._sync_at = now + SYNC_AFTER_MS
-            self._try_sync()
+            try:
+                self.flash.sync()
+            except FlashError as error:
+                app.log.add(now, LOG_ERROR, "what is kept is not durable: %s" % error)
 
     def _settle(self) -> None:
         if self.flash is not None:
             self.flash.sync()
-
-    def _try_sync(self) -> bool: ...
 
     def _last_words(self) -> None:
         """What waits goes to flash, if it can."""
         try:
             self._settle()
         except FlashError as error:
-            print_exception(error)
+            _print(error)
 
     def _stopped(self, error: Exception) -> bool:
         """Keeps what ended this run and waits where it comes again and again; whether the REPL was asked for."""
@@ -127,7 +128,7 @@ class _Life:
             try:
                 self.faults.record(error)
             except StorageError as worse:
-                print_exception(worse)
+                _print(worse)
         while hardware.now_ms() < until:
             hardware.feed()
             self.link.poll(hardware.now_ms())
@@ -138,3 +139,7 @@ class _Life:
 
     def _break_asked(self) -> bool:
         return board.DEVELOPMENT and self.link.break_asked(self._hardware.now_ms())
+
+
+def _print(error: Exception) -> None:
+    print_exception(error, error, error.__traceback__)

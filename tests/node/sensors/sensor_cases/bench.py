@@ -23,7 +23,11 @@ class Bench:
     @property
     def now(self):
         """ms, as the app counts them."""
-        return self._act("us") // 1000
+        return self.us // 1000
+
+    @property
+    def us(self):
+        return self._act("us")
 
     def add(self, name, kind, place, **options):
         """A chip; place: number of the I2C bus or pin."""
@@ -56,11 +60,11 @@ class Bench:
 
     def sample(self, sensor):
         """One call of sample(), timed."""
-        before = self._act("us")
+        before = self.us
         try:
             return sensor.sample(before // 1000)
         finally:
-            self.longest_us = max(self.longest_us, self._act("us") - before)
+            self.longest_us = max(self.longest_us, self.us - before)
 
     def begin(self, sensor):
         """Begins a measurement; its time counts from now on."""

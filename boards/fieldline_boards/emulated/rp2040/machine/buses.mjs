@@ -6,6 +6,7 @@ const UART_BITS = 10; // start, 8 data, stop
 const I2C_BITS = 9; // 8 data, acknowledge
 const TX_INTERRUPT = 1 << 5; // RP2040 datasheet 4.2.8, UARTMIS.TXMIS
 const UART_DR = 0x00;
+const TX_EMPTY = 1 << 4; // RP2040 datasheet 4.3.17, IC_RAW_INTR_STAT
 
 export class Buses {
   /** `ask({...})` returns the host's answer; `used` names the buses with a device: "spi0", "i2c1", "uart0"... */
@@ -47,6 +48,12 @@ export class Buses {
 
   #i2c(mcu, bus) {
     const i2c = mcu.i2c[bus];
+    // An abort empties the transmit FIFO, and the chip says so; the emulator does not, and the SDK waits for it.
+    const abort = i2c.abort.bind(i2c);
+    i2c.abort = (reason) => {
+      abort(reason);
+      i2c.setInterrupts(TX_EMPTY);
+    };
     // RP2040 datasheet 4.3.14.1: SCL counts are in cycles of clk_sys.
     const byteTime = () => (I2C_BITS * (i2c.sclLowPeriod + i2c.sclHighPeriod) * 1e9) / mcu.clkSys;
     i2c.onConnect = (address, mode) => {

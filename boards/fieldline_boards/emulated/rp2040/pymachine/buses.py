@@ -15,13 +15,14 @@ _UART_BITS = 10  # start, 8 data, stop
 _I2C_BITS = 9  # 8 data, acknowledge
 _TX_INTERRUPT = 1 << 5  # RP2040 datasheet 4.2.8, UARTMIS.TXMIS
 _UART_DR = 0x00
+_TX_EMPTY = 1 << 4  # RP2040 datasheet 4.3.17, IC_RAW_INTR_STAT
 _BAUD = 115200
 
 Ask = Callable[[dict[str, Any]], Any]
 
 
 class Buses:
-    """`ask({...})` returns the device's answer; `used` names the buses with a device: "spi0", "i2c1", "uart0"..."""
+    """`ask({...})` returns the device's answer; `used` names the buses with a device: "spi0", "i2c1", "uart0"."""
 
     def __init__(self, ask: Ask, used: Sequence[str]) -> None:
         self._ask = ask
@@ -56,6 +57,16 @@ class Buses:
         spi.on_transmit = transmit
 
     def _i2c(self, i2c: Any, bus: int) -> None:
+        # An abort empties the transmit FIFO, and the chip says so; the emulator does not, and the SDK waits
+        # for it.
+        plain = i2c._abort
+
+        def abort(reason: int) -> None:
+            plain(reason)
+            i2c._set_interrupts(_TX_EMPTY)
+
+        i2c._abort = abort
+
         def byte_time() -> float:  # RP2040 datasheet 4.3.14.1: SCL counts are in cycles of clk_sys
             return float(_I2C_BITS * (i2c.scl_low_period + i2c.scl_high_period) * 1e9 / self._mcu.clk_sys)
 
