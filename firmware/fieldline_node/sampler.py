@@ -12,9 +12,12 @@ from fieldline_wire.codes import (
     SENSOR_OUT_OF_RANGE,
     SENSOR_SILENT,
     SENSOR_WELL,
+    const,
 )
 
 IDLE_MS = 60000  # where there is no sensor
+
+_NO = const(-1)
 
 
 class Sampler:
@@ -28,7 +31,7 @@ class Sampler:
         self._reflex = reflex
         self._keep = keep
         self._due = [0] * len(sensors)  # ms of each sensor's next sample
-        self._again = [None] * len(sensors)  # ms at which to come back for one that takes time
+        self._again = [_NO] * len(sensors)  # ms at which to come back for one that takes time
         self._last = [0] * len(sensors)  # value of the last one
         self._states = [SENSOR_WELL] * len(sensors)
 
@@ -52,17 +55,17 @@ class Sampler:
                 if self._due[i] <= now:
                     self._due[i] = now + interval
                 self._sample(i, now)
-            elif self._again[i] is not None and now >= self._again[i]:
+            elif _NO < self._again[i] <= now:
                 self._sample(i, now)
             self._due[i] = min(self._due[i], now + interval)
             wait = min(wait, self._due[i] - now)
-            if self._again[i] is not None:
+            if self._again[i] > _NO:
                 wait = min(wait, self._again[i] - now)
         return wait
 
     def _sample(self, i: int, now: int) -> None:
         sensor = self._sensors[i]
-        self._again[i] = None
+        self._again[i] = _NO
         try:
             value = sensor.sample(now)
         except OSError:

@@ -9,69 +9,13 @@ Rules: runs on MicroPython and CircuitPython too. A case gets a rig, made for it
 `CASES` gives them by port.
 """
 
-from fieldline_node.errors import FlashError
-from fieldline_node.flash import is_blank
+from node_cases.flash_contract import check, read
+
 from fieldline_node.sensors.edges import EDGE_MASK
 
 
-def flash_is_blank_after_an_erase(rig):
-    region = rig.region()
-    region.erase(1)
-    assert is_blank(_sector(region, 1))
-
-
-def flash_reads_what_was_programmed(rig):
-    region = rig.region()
-    region.erase(0)
-    region.erase(1)
-    data = bytes(range(1, 48))
-    at = region.sector_size + 35  # over the end of nothing, at no even place
-    region.program(at, data)
-    assert _read(region, at, len(data)) == data
-    assert is_blank(_read(region, at - 3, 3)) and is_blank(_read(region, at + len(data), 3))
-    assert is_blank(_sector(region, 0))
-
-
-def flash_keeps_both_of_two_programs_side_by_side(rig):
-    region = rig.region()
-    region.erase(0)
-    region.program(16, b"one, two, three!")
-    region.program(32, memoryview(b"four"))
-    assert _read(region, 16, 20) == b"one, two, three!four"
-
-
-def flash_only_clears_bits(rig):
-    region = rig.region()
-    region.erase(0)
-    region.program(0, b"\xf0\x0f")
-    region.program(0, b"\x30\x03")
-    assert _read(region, 0, 2) == b"\x30\x03"
-    try:
-        region.program(0, b"\xff\xff")
-    except FlashError:
-        assert _read(region, 0, 2) == b"\x30\x03"
-    else:
-        raise AssertionError("a bit was set again")
-
-
-def flash_erases_one_sector(rig):
-    region = rig.region()
-    for sector in range(3):
-        region.erase(sector)
-        region.program(sector * region.sector_size + 7, b"kept")
-    region.erase(1)
-    assert is_blank(_sector(region, 1))
-    for sector in (0, 2):
-        assert _read(region, sector * region.sector_size + 7, 4) == b"kept"
-
-
-def flash_takes_a_whole_sector(rig):
-    region = rig.region()
-    last = region.sectors - 1
-    region.erase(last)
-    data = bytes([i % 251 for i in range(region.sector_size)])
-    region.program(last * region.sector_size, data)
-    assert _sector(region, last) == data
+def flash_keeps_the_contract(rig):
+    check(rig.region())
 
 
 def flash_is_kept_over_a_restart(rig):
@@ -79,11 +23,11 @@ def flash_is_kept_over_a_restart(rig):
     region.erase(2)
     region.program(2 * region.sector_size + 1, b"kept")
     region = rig.restart()
-    assert _read(region, 2 * region.sector_size + 1, 4) == b"kept"
+    assert read(region, 2 * region.sector_size + 1, 4) == b"kept"
     region.program(2 * region.sector_size + 5, b", and more")
-    assert _read(region, 2 * region.sector_size + 1, 14) == b"kept, and more"
+    assert read(region, 2 * region.sector_size + 1, 14) == b"kept, and more"
     region = rig.restart()
-    assert _read(region, 2 * region.sector_size + 1, 14) == b"kept, and more"
+    assert read(region, 2 * region.sector_size + 1, 14) == b"kept, and more"
 
 
 def clock_starts_near_zero_and_counts_on(rig):
@@ -192,16 +136,6 @@ CASES = {
     port: [value for name, value in sorted(globals().items()) if name.startswith(port + "_")]
     for port in ("flash", "clock", "edges", "stream", "chip")
 }
-
-
-def _read(region, address, count):
-    buffer = bytearray(count)
-    region.readinto(address, memoryview(buffer))
-    return bytes(buffer)
-
-
-def _sector(region, sector):
-    return _read(region, sector * region.sector_size, region.sector_size)
 
 
 def _drain(stream):

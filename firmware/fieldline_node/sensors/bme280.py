@@ -43,7 +43,7 @@ class Bme280(TimedSensor):
         super().__init__(number)
         self._bus = bus
         self._address = address
-        self._trim = None
+        self._trim = ()
 
     def prepare(self) -> None:
         """Knows the chip by its id and reads its trim."""

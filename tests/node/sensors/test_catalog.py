@@ -1,4 +1,4 @@
-"""Sensors with a place in a board's TOML: what is right becomes constants of the node, what is wrong names the line."""
+"""Sensors with a place in a board's TOML: what is right becomes constants, what is wrong names the line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole firmware on an emulated board (SIMULATED) with emulated chips: what they measure comes out at the gateway."""
+"""The whole firmware on an emulated board (SIMULATED) with emulated chips: what they measure reaches a gateway."""
 
 from __future__ import annotations
 
