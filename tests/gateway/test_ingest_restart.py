@@ -111,7 +111,7 @@ async def started(files: LossyFiles, folder: Path, *nodes: FakeNode) -> Gateway:
     return gateway
 
 
-@pytest.mark.parametrize("checkpoint_after", [None, 2, 4, 6])
+@pytest.mark.parametrize("checkpoint_after", [None, 2, 4, 7])
 async def test_what_was_stored_is_known_after_a_restart(tmp_path: Path, checkpoint_after: int | None) -> None:
     files, node = LossyFiles(), FakeNode()
     gateway = await started(files, tmp_path, node)

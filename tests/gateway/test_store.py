@@ -177,6 +177,28 @@ async def test_a_number_is_never_given_twice_although_the_log_is_gone(tmp_path: 
         assert [stored.seq for stored in found] == [6]
 
 
+async def test_what_was_given_before_is_not_given_again_by_a_log_that_was_lost(tmp_path: Path) -> None:
+    store = new_store(LossyFiles(), tmp_path)
+    await store.open({LIVE: 41})
+    assert (await put(store, 1, 1)).seq == 42
+    assert (await put(store, 1, 1, ALARM)).seq == 1
+    await store.close()
+
+
+async def test_a_sink_that_nobody_configures_holds_nothing_back(tmp_path: Path) -> None:
+    files = LossyFiles()
+    async with opened(files, tmp_path, bounded(1 << 30)) as store:
+        store.reader("old")
+        store.reader("kept").commit(await put(store, 1, 8, LIVE, PAD))
+    async with opened(files, tmp_path, bounded(1 << 30)) as store:
+        await store.keep_sinks(["kept"])
+        await store.retain()
+        assert store._logs[LIVE].oldest_seq == 7
+        assert store.status()["sinks"].keys() == {"kept"}
+    async with opened(files, tmp_path, bounded(1 << 30)) as store:
+        assert store.status()["sinks"].keys() == {"kept"}
+
+
 # --- grouping
 
 
@@ -220,7 +242,10 @@ async def test_a_refusing_disk_holds_the_store_until_there_is_room(
     files = LossyFiles()
     told: list[str | None] = []
     announced: list[Position] = []
-    async with opened(files, tmp_path, StoreSettings(segment_bytes=700, group=NOW)) as store:
+    segment_bytes = (
+        2000 if operation in ("pwrite", "datasync") else 700
+    )  # the next group fits, or needs a new one
+    async with opened(files, tmp_path, StoreSettings(segment_bytes=segment_bytes, group=NOW)) as store:
         await put(store, 1, 3)
         store.on_held.append(told.append)
         store.on_durable.append(announced.append)
@@ -244,6 +269,8 @@ async def test_a_refusing_disk_holds_the_store_until_there_is_room(
         assert store.held is None and told[-1] is None
         await put(store, 6, 1)
         assert numbers(await everything(store, LIVE)) == [1, 2, 3, 4, 5, 6]
+        on_disk = sum(len(files.content(name)) for name in files.names() if ".seg" in name)
+        assert on_disk == store.status()["bytes"] or code == errno.EROFS  # nothing could be cut then
     async with opened(files.power_cycle(1), tmp_path) as store:
         assert numbers(await everything(store, LIVE)) == [1, 2, 3, 4, 5, 6]
 
