@@ -2,6 +2,12 @@
 
 import asyncio
 
+import fieldline_board  # pyright: ignore[reportMissingImports] - made by the build
+import micropython
+
+if not fieldline_board.DEVELOPMENT:
+    micropython.kbd_intr(-1)  # Ctrl-C gives no REPL in the field, from the first line on
+
 from fieldline_node.drivers.micropython.run import run
 
 asyncio.run(run())

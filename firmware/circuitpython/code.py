@@ -12,6 +12,6 @@ try:
 
     run()
 except Exception as error:  # noqa: BLE001 - nothing is above this
-    print_exception(error, error, error.__traceback__)
+    print_exception(error)
     time.sleep(PAUSE_S)
     microcontroller.reset()

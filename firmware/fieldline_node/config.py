@@ -67,6 +67,10 @@ class Settings:
         for key, value in defaults:
             self._defaults[number, key] = value
 
+    def set_default(self, sensor: int, key: int, value: int) -> None:
+        """A default that differs from that of wire.md 5.11."""
+        self._defaults[sensor, key] = value
+
     def load(self) -> None:
         """Takes what the journal has, all sensors being known. A setting that no longer fits is left out."""
         value = self._journal.get(KEY_CONFIG)

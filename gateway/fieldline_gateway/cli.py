@@ -166,10 +166,14 @@ def show(told: dict[str, Any], console: Console) -> None:
     console.print(f"store: {store['bytes'] / 1024**2:.1f} of {store['max_bytes'] / 1024**2:.0f} MiB{held}")
     for sink in told["sinks"]:
         state = "connected" if sink["connected"] else f"NOT connected ({sink['last_error']})"
-        console.print(f"sink {sink['sink']}: {sink['broker']} {state}, lag {sink['lag']} records", soft_wrap=True)
+        console.print(
+            f"sink {sink['sink']}: {sink['broker']} {state}, lag {sink['lag']} records", soft_wrap=True
+        )
     for link in told["links"]:
         state = "open" if link["open"] else f"closed {link.get('error', '')}".strip()
-        counts = [f"{key} {value}" for key, value in link.items() if value and key not in ("link", "open", "error")]
+        counts = [
+            f"{key} {value}" for key, value in link.items() if value and key not in ("link", "open", "error")
+        ]
         console.print(f"link {link['link']}: {', '.join([state, *counts])}", soft_wrap=True)
     if told["refused"]:
         console.print("refused: " + ", ".join(f"{kind} {count}" for kind, count in told["refused"].items()))

@@ -1,4 +1,4 @@
-"""The node on CircuitPython's ports, whose modules are fakes: on CPython, on the MicroPython VM, and on CircuitPython.
+"""The node on CircuitPython's ports, whose modules are fakes: on CPython, the MicroPython VM and CircuitPython.
 
 FIELDLINE_CIRCUITPYTHON names a CircuitPython interpreter for this machine (its unix port, with aesio, struct and
 traceback); without it what needs one is skipped.
@@ -27,6 +27,7 @@ PATHS = [
     TESTS / "fakes" / "circuitpython",
 ]
 MODULES = sorted(path.stem for path in (TESTS / "circuitpython" / "cp_cases").glob("*_cases.py"))
+HEAP = 8 * 1024 * 1024  # of the fakes: the volumes are large
 CIRCUITPYTHON = os.environ.get("FIELDLINE_CIRCUITPYTHON", "")
 
 _ON_A_NODE = """
@@ -39,7 +40,7 @@ for name in sorted(dir(module)):
             getattr(module, name)()
         except Exception as error:
             print("FAIL", name)
-            print_exception(error, error, None)
+            print_exception(error)
         else:
             done += 1
 print("done", done)
@@ -61,16 +62,19 @@ def test_on_cpython(case: Callable[[], None]) -> None:
 @pytest.mark.vm
 @pytest.mark.parametrize("module", MODULES)
 def test_on_the_micropython_vm(module: str) -> None:
-    output = run_script(_ON_A_NODE.format(module=module), paths=PATHS, timeout_s=280)
+    output = run_script(_ON_A_NODE.format(module=module), paths=PATHS, timeout_s=280, heap=HEAP)
     assert output.splitlines()[-1:] == [f"done {len(cases(module))}"], output
 
 
 @pytest.mark.skipif(not CIRCUITPYTHON, reason="FIELDLINE_CIRCUITPYTHON names no CircuitPython interpreter")
 @pytest.mark.parametrize("module", MODULES)
 def test_on_circuitpythons_own_interpreter(module: str) -> None:
-    paths = f"import sys\nsys.path[:0] = {[str(path) for path in PATHS]}\n"
+    paths = [*PATHS, TESTS / "fakes" / "circuitpython" / "native"]
+    script = f"import sys\nsys.path[:0] = {[str(path) for path in paths]}\n" + _ON_A_NODE.format(
+        module=module
+    )
     done = subprocess.run(
-        [CIRCUITPYTHON, "-X", "heapsize=16M", "-c", paths + _ON_A_NODE.format(module=module)],
+        [CIRCUITPYTHON, "-X", "heapsize=16M", "-c", script],
         capture_output=True,
         text=True,
         timeout=280,

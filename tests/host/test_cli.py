@@ -12,7 +12,8 @@ from fieldline_cli.main import PARTS, main
 
 def test_no_words_shows_usage_and_fails(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
-    assert all(name in capsys.readouterr().out for name in PARTS)
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in PARTS)
 
 
 def test_an_unknown_part_names_the_parts(capsys: pytest.CaptureFixture[str]) -> None:
@@ -40,7 +41,9 @@ def test_every_part_has_help_with_an_example(part: str, capsys: pytest.CaptureFi
     assert f"fieldline {part}" in shown
 
 
-def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_extra_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def missing(name: str) -> None:
         raise ModuleNotFoundError("no", name="mpremote")
 

@@ -34,9 +34,9 @@ class BoardBench:
         self.board: VmBoard
         self._fd = -1
 
-    def firmware(self) -> Self:
+    def firmware(self, *, development: bool = True) -> Self:
         """Builds the firmware; files in `build` may be changed before the board is opened."""
-        build(self.spec, self.build)
+        build(self.spec, self.build, development=development)
         (self.build / "identity.bin").write_bytes(make_identity(NODE, 0, KEY))
         return self
 

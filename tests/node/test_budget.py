@@ -1,8 +1,8 @@
 """What the node's firmware takes of a board's flash and heap, against the budgets in boards/catalog.
 
-The heap of the VM counts as a chip's does (32-bit objects), so its live bytes mean something. MicroPython loads
-.mpy files into the heap: that share is bounded by the budget for their size (a byte of .mpy takes 1.4 to 1.5 of
-heap) and is told apart here from what the running node keeps, which is what `heap_bytes` is for.
+The heap of the VM counts as a chip's does (32-bit objects), so its live bytes mean something. `heap_bytes` is for
+all of it, with the bytecode that a stock firmware loads into the heap; what the running node keeps beside its
+code has a bound of its own here, as it would not show in the sum.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from fieldline_wire.codes import LIVE
 from tests.node.board_bench import BoardBench
 
 BOARDS = catalog.board_names()
-CODE_IN_HEAP = 1.6  # bytes of heap a byte of .mpy, at most
+KEPT_BYTES = 16384  # of the running node beside its code; it was 9,500 when this was written
 
 ONLY_CODE = """
 import asyncio
@@ -59,5 +59,5 @@ def test_the_running_node_fits(name: str, tmp_path: Path) -> None:
     total, bench = asyncio.run(measure(tmp_path / "node", None))
     budget = bench.spec.budget
     print(f"{name}: {code} bytes of heap for code, {total - code} for the running node")
-    assert 0 < total - code <= budget.heap_bytes
-    assert code <= budget.mpy_bytes * CODE_IN_HEAP
+    assert total <= budget.heap_bytes
+    assert 0 < total - code <= KEPT_BYTES

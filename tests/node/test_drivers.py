@@ -26,16 +26,27 @@ def test_the_fake_flash_keeps_the_contract() -> None:
 
 
 @pytest.mark.vm
-@pytest.mark.parametrize("chip", ["rp2", "esp32"])
-def test_raw_flash_keeps_the_contract(chip: str) -> None:
+@pytest.mark.parametrize(
+    ("chip", "device"),
+    [("rp2", "rp2.Flash(start=0x94000, len=0x8000)"), ("esp32", "esp32.Partition('fl_outbox')")],
+)
+def test_raw_flash_keeps_the_contract(chip: str, device: str) -> None:
     script = f"""
-from fieldline_node.drivers.micropython.flash import find_region
+import {chip}
+from fieldline_node.drivers.micropython.flash import BlockRegion
 from node_cases.flash_contract import check
-region = find_region({chip!r}, "fl_outbox", 0x94000, 0x8000)
-print(region.sectors)
-check(region)
+check(BlockRegion({device}, range(8)))
 """
-    assert on_vm(script, chip) == "8\n"
+    assert on_vm(script, chip) == ""
+
+
+@pytest.mark.vm
+def test_a_partition_is_found_by_its_label() -> None:
+    script = """
+from fieldline_node.drivers.micropython.flash import find_region
+print(find_region("esp32", "fl_outbox", 0x94000, 0x8000).sectors)
+"""
+    assert on_vm(script, "esp32") == "8\n"
 
 
 @pytest.mark.vm

@@ -15,6 +15,7 @@ from fieldline_wire.codes import (
     CAUSE_STALL,
     CMD_RESTART,
     HELLO_CLOCK_SET,
+    HELLO_DEVELOPMENT,
     KEY_REJECT_US,
     KEY_SAMPLE_MS,
     LIVE,
@@ -25,6 +26,7 @@ from fieldline_wire.codes import (
     RESET_FAULT,
     RESET_HARD,
     RESET_POWER_ON,
+    RESET_WATCHDOG,
     SENSOR_NODE,
 )
 from fieldline_wire.messages import Command, Config, Hello, Log, Result
@@ -48,6 +50,32 @@ def play(name: str, folder: Path, scenario: Scenario, bench: BoardBench | None =
 def values(bench: BoardBench, sensor: int) -> list[int]:
     """What `sensor` read, oldest first."""
     return [value for _, number, _, value in bench.peer.values(LIVE) if number == sensor]
+
+
+HANGS = """
+class Hangs:
+    QUANTITY, KEYS, others = 2, (), ()
+    stalled = saturated = False
+    wait_ms = 0
+    def __init__(self, number):
+        self.number = number
+    def configure(self, settings):
+        pass
+    def sample(self, now):
+        while now > 2000:
+            pass
+        return 1
+
+def make(number, pin, hardware):
+    return Hangs(number)
+"""
+
+
+def replace_sensor(bench: BoardBench, source: str) -> None:
+    """Puts a chip_temperature of the test's own into the build."""
+    folder = bench.build / "fieldline_node" / "sensors"
+    (folder / "chip_temperature.mpy").unlink()
+    (folder / "chip_temperature.py").write_text(source)
 
 
 @pytest.mark.parametrize("name", ["pico_w", "esp32_devkitc"])
@@ -117,10 +145,7 @@ def test_a_stall_moves_the_reflex_pin_and_is_an_alarm(tmp_path: Path) -> None:
     play("pico_w", tmp_path, scenario)
 
 
-@pytest.mark.parametrize(
-    ("operation", "tear"),
-    [(1, "half"), (2, "random"), (3, "almost"), (9, "before"), (14, "random"), (40, "half"), (77, "after")],
-)
+@pytest.mark.parametrize(("operation", "tear"), [(1, "half"), (3, "almost"), (14, "random"), (77, "after")])
 def test_the_power_may_go_at_any_flash_operation(operation: int, tear: Tear, tmp_path: Path) -> None:
     async def scenario(bench: BoardBench) -> None:
         peer = bench.peer
@@ -142,7 +167,7 @@ def test_the_power_may_go_at_any_flash_operation(operation: int, tear: Tear, tmp
 def test_a_restart_is_told_as_one(tmp_path: Path) -> None:
     async def scenario(bench: BoardBench) -> None:
         peer = bench.peer
-        await bench.until(lambda: peer.of(Hello) and peer.of(Hello)[-1].flags is not None, "a Hello")
+        await bench.until(lambda: peer.of(Hello), "a Hello")
         peer.send(Command(1, CMD_RESTART))
         await bench.until(lambda: len(peer.of(Hello)) >= 2 and peer.epoch == 2, "a Hello of the next boot")
         assert peer.of(Result)[0].id == 1
@@ -168,11 +193,25 @@ def test_a_person_gets_the_repl_and_the_node_goes_on_afterwards(tmp_path: Path) 
     play("pico_w", tmp_path, scenario)
 
 
+def test_a_release_build_gives_no_repl_and_its_watchdog_ends_a_hang(tmp_path: Path) -> None:
+    bench = BoardBench("pico_w", tmp_path).firmware(development=False)
+    replace_sensor(bench, HANGS)
+
+    async def scenario(bench: BoardBench) -> None:
+        await bench.until(lambda: bench.peer.of(Hello), "a Hello")
+        bench.say(b"\x00\r\x03")
+        await bench.until(lambda: bench.peer.epoch == 2, "a Hello of the next boot")
+        assert [hello.reset_cause for hello in bench.peer.of(Hello)][-1] == RESET_WATCHDOG
+        assert not bench.peer.of(Hello)[-1].flags & HELLO_DEVELOPMENT
+        assert b">>>" not in bench.raw
+
+    play("pico_w", tmp_path, scenario, bench)
+
+
 def test_after_three_exceptions_in_a_row_a_node_only_talks(tmp_path: Path) -> None:
     bench = BoardBench("pico_w", tmp_path).firmware()
-    (bench.build / "fieldline_node" / "sensors" / "chip_temperature.mpy").unlink()
-    (bench.build / "fieldline_node" / "sensors" / "chip_temperature.py").write_text(
-        "def make(number, pin, hardware):\n    raise ValueError('sensor %d is mad' % number)\n"
+    replace_sensor(
+        bench, "def make(number, pin, hardware):\n    raise ValueError('sensor %d is mad' % number)\n"
     )
 
     async def scenario(bench: BoardBench) -> None:

@@ -51,7 +51,10 @@ class Bme280(TimedSensor):
             raise OSError("no BME280")
         if self._read(_CTRL_HUM, 2)[1] & _BUSY:
             raise OSError("not started up")
-        self._trim = read_trim(self._read(_TRIM_LOW, 26), self._read(_TRIM_HIGH, 7))
+        low, high = self._read(_TRIM_LOW, 26), self._read(_TRIM_HIGH, 7)
+        if low != self._read(_TRIM_LOW, 26) or high != self._read(_TRIM_HIGH, 7):
+            raise OSError("trim")  # it has no CRC, and is kept
+        self._trim = read_trim(low, high)
 
     def begin(self) -> int:
         """Starts a measurement. Humidity's setting counts from the write of the other (5.4.3)."""

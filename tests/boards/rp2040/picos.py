@@ -5,13 +5,27 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
 
 from fieldline_boards.catalog import load_board
 from fieldline_boards.emulated.rp2040 import Rp2040Board
 from tests.boards.repl import RawRepl, run
 
+NODE, KEY = bytes(range(8)), bytes(range(16))
 SPEC = dataclasses.replace(load_board("pico_w"), name="pico", title="Raspberry Pi Pico")
 WITHIN_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Equipped:
+    """A Pico with the firmware that `fieldline node install` put there: its flash, and what the install said."""
+
+    flash: bytes
+    build: Path
+    identity: bytes
+    said: tuple[str, ...]
+
 
 Scenario = Callable[[Rp2040Board], Awaitable[None]]
 Play = Callable[..., None]

@@ -5,24 +5,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import serial
 from cryptography.hazmat.primitives.ciphers.aead import AESCCM
 
-from fieldline_boards.build import build
 from fieldline_boards.emulated.rp2040 import Rp2040Board
-from fieldline_boards.identity import make_identity
-from fieldline_boards.install import install
 from fieldline_wire import messages
 from fieldline_wire import serial as frames
 from fieldline_wire.codes import LIVE, QTY_SPEED
 from fieldline_wire.health import Hello
 from fieldline_wire.readings import Ack, Report
 from fieldline_wire.seal import Header, open_sealed, peek, seal_downlink
-from tests.boards.rp2040.picos import SPEC, WITHIN_S, Play
+from tests.boards.rp2040.picos import KEY, NODE, SPEC, WITHIN_S, Equipped, Play
 
-NODE, KEY = bytes(range(8)), bytes(range(16))
 WHOLE = 1  # wire.md 2.3
 
 
@@ -85,12 +80,6 @@ class Peer:
             self._counter += 1
 
 
-async def equip(board: Rp2040Board, folder: Path) -> None:
-    """Firmware and identity on the board."""
-    build(SPEC, folder)
-    await asyncio.to_thread(install, board.port, folder, make_identity(NODE, 0, KEY))
-
-
 def speed_is(rpm: float) -> Callable[[Header, object], bool]:
     """Whether a report says that fan-1 turns so fast, within 1 %."""
 
@@ -103,12 +92,11 @@ def speed_is(rpm: float) -> Callable[[Header, object], bool]:
     return enough
 
 
-def test_reports_arrive_and_a_torn_page_loses_nothing(play: Play, tmp_path: Path) -> None:
+def test_reports_arrive_and_a_torn_page_loses_nothing(play: Play, equipped: Equipped) -> None:
     fan = SPEC.sensors[0].pin
     assert fan is not None
 
     async def scenario(board: Rp2040Board) -> None:
-        await equip(board, tmp_path / "build")
         await board.pins.pulse(fan, 50, open_drain=True)
         peer = Peer(board.port)
         report = await asyncio.to_thread(peer.until, speed_is(1500))
@@ -118,7 +106,7 @@ def test_reports_arrive_and_a_torn_page_loses_nothing(play: Play, tmp_path: Path
         peer.close()
         await board.power.on()
         again = Peer(board.port)
-        beyond = report.first + 8
+        beyond = report.first + 4
         await asyncio.to_thread(
             again.until,
             lambda header, message: (
@@ -130,4 +118,4 @@ def test_reports_arrive_and_a_torn_page_loses_nothing(play: Play, tmp_path: Path
         numbers = peer.numbers | again.numbers
         assert numbers == set(range(1, max(numbers) + 1)), "each reading came, before the cut or after"
 
-    play(scenario, pace=1, instant_flash=True)
+    play(scenario, flash=equipped.flash, pace=1)

@@ -153,7 +153,7 @@ def reopened(slots=SLOTS, sectors=STATE_SECTORS + OUTBOX_SECTORS):
 def _source(path):
     for folder in sys.path:
         try:
-            with open(folder + "/" + path) as file:
+            with open(folder + "/" + path) as file:  # noqa: PTH123 - runs on MicroPython
                 return file.read()
         except OSError:
             continue

@@ -8,7 +8,7 @@ LED = _pin("LED", None)
 
 
 def _name_pins():
-    for number in [*range(23), 26, 27, 28]:
+    for number in range(29):
         globals()[f"GP{number}"] = _pin(f"GP{number}", number)
 
 

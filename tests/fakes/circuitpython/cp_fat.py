@@ -24,7 +24,7 @@ MODES = ("before", "erasing", "erased", "half", "almost", "after")
 class FatVolume:
     """A volume. `files`: path to (first byte, size) in flash; `texts`: small files by path."""
 
-    def __init__(self, size=512 * 1024):
+    def __init__(self, size=256 * 1024):
         self.data = bytearray(b"\xa5" * size)  # what other files hold
         self.files = {}
         self.texts = {}

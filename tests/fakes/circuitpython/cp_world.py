@@ -48,7 +48,7 @@ class World:
         self.volume = FatVolume()
         self.nvm = ByteArray()
         self.us = 0
-        self.celsius = 27.5
+        self.celsius = 27.5  # or what gives it when called
         self.serial = Serial()
         self.has_usb_data = False
         self.on_advance = None

@@ -1,5 +1,6 @@
 """microcontroller: of the world of cp_world."""
 
+import watchdog as _watchdog
 from cp_world import Holder, Reset
 
 
@@ -51,7 +52,8 @@ class Processor:
 
     @property
     def temperature(self):
-        return Holder.world.celsius
+        celsius = Holder.world.celsius
+        return celsius() if callable(celsius) else celsius
 
     @property
     def uid(self):
@@ -89,3 +91,4 @@ def reset():
 
 cpu = Processor()
 nvm = _Nvm()
+watchdog = _watchdog._timer

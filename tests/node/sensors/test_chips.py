@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fieldline_boards.catalog import read
 from fieldline_boards.emulated.chips import Rig
 from fieldline_boards.emulated.chips.bme280 import EXAMPLE
 from fieldline_boards.emulated.chips.ds18b20 import Ds18b20
@@ -307,10 +309,6 @@ def test_time_of_a_board_never_goes_back() -> None:
 
 
 def test_the_chips_of_a_boards_toml() -> None:
-    from pathlib import Path
-
-    from fieldline_boards.catalog import read
-
     rig = rig_for(read(Path(__file__).with_name("sensor_board.toml")))
     assert sorted(rig.chips) == ["bearing", "inlet", "outlet", "room", "supply"]
     assert rig.i2c[0].transfer(0x41, b"\0", 2) == b"\x39\x9f"

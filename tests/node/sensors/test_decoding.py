@@ -26,12 +26,12 @@ TRIMS = st.builds(
         st.integers(4000, 6500),
     ),
     st.tuples(
-        st.just(75),
+        st.integers(50, 100),
         st.integers(340, 390),
-        st.just(0),
+        st.integers(0, 100),
         st.integers(270, 350),
         st.integers(-60, 60),
-        st.just(30),
+        st.integers(10, 50),
     ),
 )
 

@@ -11,6 +11,7 @@ import pytest
 
 from fieldline_boards.build import build
 from fieldline_boards.catalog import read
+from fieldline_boards.emulated.chips import Rig
 from fieldline_boards.emulated.chips.fitted import rig_for
 from fieldline_boards.emulated.vm import VmBoard, run_script
 from fieldline_wire.codes import (
@@ -162,8 +163,6 @@ def test_chips_outlive_a_reset_of_the_board(tmp_path: Path) -> None:
 
 
 def test_an_esp32_gives_microvolts_of_its_own() -> None:
-    from fieldline_boards.emulated.chips import Rig
-
     rig = Rig()
     rig.analog[34] = 0.5
     script = """

@@ -25,7 +25,7 @@ _ID_AT, _RESET_AT, _CTRL_HUM, _STATUS, _CTRL_MEAS, _CONFIG, _DATA = (
 )  # 5.3
 _SOFT_RESET = 0xB6  # 5.4.2
 _MEASURING, _COPYING = 0x08, 0x01  # 5.4.4
-_START_UP_US = 2000  # table 1: time to first communication
+_START_UP_US = 2000  # table 1: time to first communication, at most
 _NOT_MEASURED_20, _NOT_MEASURED_16 = 0x80000, 0x8000  # 5.4.7 to 5.4.9
 _OVERSAMPLING = (0, 1, 2, 4, 8, 16, 16, 16)  # 5.4.3
 
@@ -97,6 +97,7 @@ class Bme280(I2cChip):
         celsius: float = 20.0,
         pascal: float = 101_325.0,
         percent: float = 40.0,
+        start_up_us: int = _START_UP_US,
     ) -> None:
         super().__init__(address)
         self.trim = trim
@@ -107,6 +108,7 @@ class Bme280(I2cChip):
         self.raw: tuple[int, int, int] | None = None
         self._registers: dict[int, int] = {}
         self._pointer: int | None = None
+        self._start_up_us = start_up_us
         self._up_us = 0
         self._humidity = 0  # osrs_h in force: written ctrl_hum counts from the next ctrl_meas (5.4.3)
         self._done_us: int | None = None
@@ -118,7 +120,7 @@ class Bme280(I2cChip):
         self._pointer = None
         self._humidity = 0
         self._done_us = None
-        self._up_us = self.clock.us + _START_UP_US
+        self._up_us = self.clock.us + self._start_up_us
 
     def start(self, read: bool) -> bool:
         """Nothing is acknowledged before it has started up. A write begins with a register's address."""
@@ -156,7 +158,7 @@ class Bme280(I2cChip):
     def _measure(self) -> None:
         """Forced mode, 01 or 10; normal mode runs as one measurement here (3.3)."""
         if self._registers[_CTRL_MEAS] & 3:
-            self._done_us = self.clock.us + self._duration_us()
+            self._done_us = self.clock.us + round(self._duration_us() * self.slow)
 
     def _duration_us(self) -> int:
         """9.1, the maximum."""

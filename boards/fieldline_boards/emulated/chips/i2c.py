@@ -26,6 +26,10 @@ class I2cChip:
     def __init__(self, address: int) -> None:
         self.address = address
         self.present = True
+        self.addressed = False
+        """It takes part in the transfer under way; a power failure ends that."""
+        self.slow = 1.0
+        """How much longer than the datasheet says its measurements take."""
         self.clock = Clock()
 
     def power_on(self) -> None:
@@ -50,6 +54,7 @@ class I2cChip:
     def unplug(self) -> None:
         """It is gone from the bus, and so is its power."""
         self.present = False
+        self.addressed = False
 
     def plug(self) -> None:
         """It is there (again), just powered."""
@@ -58,6 +63,7 @@ class I2cChip:
 
     def blink(self) -> None:
         """Its power failed for a moment."""
+        self.addressed = False
         self.power_on()
 
 
@@ -94,6 +100,11 @@ class I2cBus:
         """A chip lost its place in the middle of a byte: it holds SDA low and waits for clock pulses."""
         self._pulses_left = _PULSES_TO_FREE
 
+    @property
+    def pending(self) -> bool:
+        """Whether an action of after() is still to come."""
+        return self._then is not None
+
     def after(self, count: int, action: Callable[[], None]) -> None:
         """Call `action` when `count` more bytes went over the bus."""
         self._bytes_left, self._then = count, action
@@ -119,25 +130,27 @@ class I2cBus:
                 self._address(chip, read=False)
                 for byte in out:
                     self._tick()
-                    if chip is None or not chip.present or not chip.write(byte):
+                    if chip is None or not chip.addressed or not chip.write(byte):
                         raise I2cFault("nack")
             if not count:
                 return b""
             self._address(chip, read=True)
             return bytes(self._read(chip) for _ in range(count))
         finally:
-            if chip is not None and chip.present:
+            if chip is not None and chip.addressed:
+                chip.addressed = False
                 chip.stop()
 
     def _address(self, chip: I2cChip | None, *, read: bool) -> None:
         self._tick()
         if chip is None or not chip.present or not chip.start(read):
             raise I2cFault("nack")
+        chip.addressed = True
 
     def _read(self, chip: I2cChip | None) -> int:
         """The board acknowledges what it reads, so a chip that went away reads as ones."""
         self._tick()
-        return chip.read() if chip is not None and chip.present else _RELEASED
+        return chip.read() if chip is not None and chip.addressed else _RELEASED
 
     def _tick(self) -> None:
         self.bytes += 1

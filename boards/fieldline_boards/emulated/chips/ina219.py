@@ -24,9 +24,17 @@ class Ina219(I2cChip):
     """`amps` flow through a shunt of `ohms`; `volts` are at IN-."""
 
     def __init__(
-        self, address: int = 0x40, *, ohms: float = 0.1, amps: float = 0.0, volts: float = 0.0
+        self,
+        address: int = 0x40,
+        *,
+        ohms: float = 0.1,
+        amps: float = 0.0,
+        volts: float = 0.0,
+        config_reset: int = _CONFIG_RESET,
     ) -> None:
+        """`config_reset` is another one for a relative of the chip: an INA226 has 4127h."""
         super().__init__(address)
+        self._config_reset = config_reset
         self.ohms = ohms
         self.amps = amps
         self.volts = volts
@@ -38,7 +46,7 @@ class Ina219(I2cChip):
 
     def power_on(self) -> None:
         """Continuous conversions begin (8.5.6.2)."""
-        self.registers = [_CONFIG_RESET, 0, 0, 0, 0, 0]
+        self.registers = [self._config_reset, 0, 0, 0, 0, 0]
         self._pointer = 0
         self._begin()
 
@@ -83,7 +91,7 @@ class Ina219(I2cChip):
         """A conversion starts where the mode (8.6.2.1, table 6) asks for one."""
         config = self.registers[CONFIG]
         took = (config & 1) * _time(config >> 3) + (config >> 1 & 1) * _time(config >> 7)
-        self._done_us = self.clock.us + took if took and config & 7 != 4 else None
+        self._done_us = self.clock.us + round(took * self.slow) if took and config & 7 != 4 else None
 
     def _convert(self) -> None:
         if self._done_us is None or self.clock.us < self._done_us:

@@ -113,7 +113,7 @@ class Lis3dh(I2cChip):
         rate = _RATES[code] if code < len(_RATES) else 0
         if self.stopped or not rate or not self._registers.get(_CTRL4, 0) & 0x08:
             return
-        period = 1e6 / rate
+        period = 1e6 / rate * self.slow
         while self._made_us + period <= self.clock.us:
             self._made_us += period
             self._take(self._sample(self._made_us))

@@ -155,6 +155,11 @@ class OneWireBus:
         """All chips that are wired to it."""
         return list(self._chips)
 
+    @property
+    def pending(self) -> bool:
+        """Whether an action of after() is still to come."""
+        return self._then is not None
+
     def after(self, count: int, action: Callable[[], None]) -> None:
         """Call `action` when `count` more slots are over."""
         self._slots_left, self._then = count, action

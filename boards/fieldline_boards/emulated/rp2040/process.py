@@ -33,7 +33,6 @@ class MachineProcess:
         self._answer = answer
         self._log = log
         self._process: asyncio.subprocess.Process | None = None
-        self._devices: asyncio.StreamWriter | None = None
         self._asked = 0
         self._replies: dict[int, asyncio.Future[Message]] = {}
         self._life: asyncio.Task[None] | None = None
@@ -51,10 +50,10 @@ class MachineProcess:
                 )  # fmt: skip
         finally:
             theirs.close()
-        reader, self._devices = await asyncio.open_connection(sock=ours, limit=_LINE_LIMIT)
+        reader, devices = await asyncio.open_connection(sock=ours, limit=_LINE_LIMIT)
         for message in ({**setup, "devices": theirs_fd}, *first):
             self.tell(message)
-        self._life = asyncio.create_task(self._live(self._process, reader, self._devices))
+        self._life = asyncio.create_task(self._live(self._process, reader, devices))
 
     def tell(self, message: Message) -> None:
         """A command."""

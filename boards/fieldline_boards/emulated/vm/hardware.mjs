@@ -89,6 +89,7 @@ export function hardware({ vm, clock, pins, flash, link, setup, halt, flushed })
     analog: (channel) => world.analog.get(channel) ?? 0,
     temperature: () => world.temperature,
 
+    flash_begins: () => Math.min(0x7ffff000, ...flash.regions.map((region) => region.start)),
     flash_locate: (start, length) => flash.locate(start, length),
     flash_named: (name) => flash.named(name)?.base ?? -1,
     flash_length: (name) => flash.named(name)?.length ?? 0,

@@ -136,6 +136,7 @@ class FileFlash:
                 self.waiting = False
                 return
             self._bad.append(slot)
+        self._bad = []  # it is not the slots
         raise FlashError("no slot of the file takes sector %d" % self._sector)
 
     def _take(self, sector: int) -> None:

@@ -29,7 +29,7 @@ class TwinJournal(Journal):
     def __init__(self, region, nvm) -> None:
         """`nvm`: microcontroller.nvm, None where the chip has none."""
         super().__init__(region)
-        self._nvm = nvm
+        self._nvm = None if nvm is None or len(nvm) < _RECORD else nvm
 
     def get(self, key: int) -> "bytes | None":
         """The value of `key`; of the twin the highest that is kept anywhere."""

@@ -49,13 +49,24 @@ def run() -> None:
 class _Life:
     """One run of the node. flash, faults: None until there are any."""
 
-    __slots__ = ("_alarms", "_hardware", "_identity", "_sync_at", "console", "faults", "flash", "link")
+    __slots__ = (
+        "_alarms",
+        "_hardware",
+        "_identity",
+        "_sync_at",
+        "_why",
+        "console",
+        "faults",
+        "flash",
+        "link",
+    )
 
     def __init__(self, hardware: Hardware, identity: tuple) -> None:
         self._hardware = hardware
         self._identity = identity
         self._sync_at = 0
         self._alarms = 0  # the number of the next one
+        self._why = ""  # why the last sync failed; told when one succeeds, as nothing is sent before
         self.console = Console(self._settle)
         self.link = SerialLink(self.console)
         self.flash = None
@@ -76,7 +87,7 @@ class _Life:
                 time.sleep(min(wait, _POLL_MS) / 1000)
             self._last_words()
         except Exception as error:  # noqa: BLE001 - the top loop
-            _print(error)
+            print_exception(error)
             if not self._stopped(error):
                 hardware.restart()
 
@@ -105,7 +116,11 @@ class _Life:
             try:
                 self.flash.sync()
             except FlashError as error:
-                app.log.add(now, LOG_ERROR, "what is kept is not durable: %s" % error)
+                self._why = str(error)
+            else:
+                if self._why:
+                    app.log.add(now, LOG_ERROR, "nothing was durable for a while: " + self._why)
+                self._why = ""
 
     def _settle(self) -> None:
         if self.flash is not None:
@@ -116,7 +131,7 @@ class _Life:
         try:
             self._settle()
         except FlashError as error:
-            _print(error)
+            print_exception(error)
 
     def _stopped(self, error: Exception) -> bool:
         """Keeps what ended this run and waits where it comes again and again; whether the REPL was asked for."""
@@ -128,7 +143,7 @@ class _Life:
             try:
                 self.faults.record(error)
             except StorageError as worse:
-                _print(worse)
+                print_exception(worse)
         while hardware.now_ms() < until:
             hardware.feed()
             self.link.poll(hardware.now_ms())
@@ -139,7 +154,3 @@ class _Life:
 
     def _break_asked(self) -> bool:
         return board.DEVELOPMENT and self.link.break_asked(self._hardware.now_ms())
-
-
-def _print(error: Exception) -> None:
-    print_exception(error, error, error.__traceback__)

@@ -50,8 +50,7 @@ class BlockRegion:
 
     def _program_page(self, start: int, offset: int, part) -> None:
         page = self._page
-        for i in range(PAGE):
-            page[i] = 0xFF
+        page[:] = b"\xff" * PAGE
         page[offset : offset + len(part)] = part
         block, at = self._blocks[start // SECTOR], start % SECTOR
         self._call(self._device.writeblocks, block, page, at)

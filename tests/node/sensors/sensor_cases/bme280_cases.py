@@ -84,6 +84,18 @@ def case_a_skipped_measurement_is_no_value(bench_of):
         assert bench.silent(sensor), raw
 
 
+def case_a_slow_chip_is_waited_for(bench_of):
+    """5.4.4: while it measures, the data are those of the measurement before."""
+    bench = bench_of()
+    sensor = one(bench, celsius=10.0)
+    bench.set("b", "slow", 2.0)
+    assert abs(bench.measure(sensor) - 1000) <= 1
+    bench.set("b", "celsius", 30.0)
+    assert abs(bench.measure(sensor) - 3000) <= 1
+    bench.set("b", "slow", 100.0)
+    assert bench.silent(sensor)
+
+
 def case_two_on_a_bus(bench_of):
     bench = bench_of()
     sensor = one(bench, celsius=10.0)

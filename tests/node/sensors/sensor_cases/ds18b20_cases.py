@@ -21,7 +21,7 @@ TABLE_1 = (
 
 
 def one(bench, bits=12):
-    bench.add("t", "ds18b20", WIRE)
+    bench.add("t", "ds18b20", WIRE, serial="a1b2c3d4e5f6")
     return Ds18b20(1, bench.hardware.one_wire(WIRE), None, bits)
 
 
@@ -99,7 +99,7 @@ def case_several_on_a_bus_are_told_apart(bench_of):
 def case_two_without_a_rom_code_are_refused(bench_of):
     bench = bench_of()
     sensor = one(bench)
-    bench.add("other", "ds18b20", WIRE, serial="010203040506", celsius=35.0)
+    bench.add("other", "ds18b20", WIRE, serial="010203040506")  # as warm: their temperatures do not collide
     assert bench.silent(sensor)
     bench.call("other", "unplug")
     assert bench.measure(sensor) == 2000

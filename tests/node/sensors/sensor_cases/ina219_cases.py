@@ -65,6 +65,19 @@ def case_an_overflow_of_its_arithmetic_is_out_of_range(bench_of):
     assert sensor.saturated
 
 
+def case_a_slow_chip_is_waited_for(bench_of):
+    """CNVR says when (8.6.3.2): before that the registers have the values of the measurement before."""
+    bench = bench_of()
+    bench.add("p", "ina219", 0, amps=0.1, volts=5.0)
+    bench.set("p", "slow", 1.6)
+    sensor = Ina219(1, bench.hardware.i2c(I2C), 0x40, 100000, 3200)
+    assert abs(bench.measure(sensor) - 1000) <= 1
+    bench.set("p", "amps", 2.0)
+    assert abs(bench.measure(sensor) - 20000) <= 1
+    bench.set("p", "slow", 100.0)
+    assert bench.silent(sensor)
+
+
 def case_sixteen_addresses(bench_of):
     bench = bench_of()
     sensors = []

@@ -69,6 +69,14 @@ def case_rates(bench_of):
         assert bench.now - start < 2200 * 32 // rate + 40, rate
 
 
+def case_a_slow_chip_is_waited_for(bench_of):
+    bench = bench_of()
+    sensor = one(bench, slow=1.3, samples=64)
+    assert bench.measure(sensor) <= 1
+    bench.set("a", "peak", 1.0)
+    assert abs(bench.measure(sensor) - 1.0 / 2**0.5 * MM) < 0.1 * MM
+
+
 def case_the_samples_of_its_turn_on_do_not_count(bench_of):
     bench = bench_of()
     sensor = one(bench, raw=[[2047, -2048, 0]] * 32)

@@ -45,7 +45,6 @@ const ERASED = 0xff;
 
 // W25Q16JV 9.6, typical: page program 0.4 ms, sector erase 45 ms, 64 KiB block erase 150 ms.
 const BUSY_NS = { [PAGE_PROGRAM]: 400_000, [SECTOR_ERASE]: 45_000_000, [BLOCK_ERASE]: 150_000_000 };
-const NAMES = { [PAGE_PROGRAM]: 'program', [SECTOR_ERASE]: 'erase', [BLOCK_ERASE]: 'erase' };
 
 function atomic(current, kind, value) {
   // RP2040 datasheet 2.1.2: plain, XOR, set and clear aliases of each register.
@@ -179,7 +178,6 @@ export class FlashChip {
       // Power fails in this operation. What it leaves half done is decided by the board, on the file.
       const size = command === BLOCK_ERASE ? BLOCK : SECTOR;
       this.onCut({
-        operation: NAMES[command],
         address: command === PAGE_PROGRAM ? this.#address() : this.#address() & ~(size - 1),
         size: command === PAGE_PROGRAM ? this.sent.length - 4 : size,
         data: command === PAGE_PROGRAM ? Buffer.from(this.sent.slice(4)).toString('hex') : '',

@@ -28,6 +28,7 @@ _SLIP_NS = 50e6  # further behind real time than this is given up, not caught up
 _QUANTUM_NS = 2e6  # a slice ends here at the latest, where there is a pace
 _FREE_NS = 1e9  # and here where there is none
 _REST_S = 0.002
+_WORTH_NS = 1e6  # a slice for less than this is not begun
 _TIMER_FIRED = 1  # RP2040 datasheet 4.7.6: REASON.TIMER
 _CYCLES_A_STEP = 8  # ns of a cycle at 125 MHz; instructions are not counted by this engine
 
@@ -103,7 +104,7 @@ class Machine:
         """Run one slice; returns seconds to wait before the next."""
         room = min(_QUANTUM_NS, self._target() - self.world.now) if self._pace else _FREE_NS
         clock = self._mcu.clock
-        if room <= 0 or (not self._pace and self._mcu.core.waiting and not clock.has_scheduled_alarm):
+        if room < _WORTH_NS or (not self._pace and self._mcu.core.waiting and not clock.has_scheduled_alarm):
             return _REST_S
         self._slice_end.schedule(room)
         self._simulator.stopped = False

@@ -35,7 +35,7 @@ def _prelude():
         return bytes(data)
 
     # As on a board whose file system ends where its raw flash begins.
-    blocks = (_hw.flash_start("state") or 0x100000) // 4096
+    blocks = _hw.flash_begins() // 4096
 
     def statvfs(path):
         return 4096, 4096, blocks, blocks // 2, blocks // 2, 0, 0, 0, 0, 255
