@@ -188,6 +188,9 @@ def test_edges_have_emulated_time(play: Play, engine: str) -> None:
             "import time\nfrom machine import Pin\no = Pin(16, Pin.OUT, value=0)\n"
             "for i in range(6): o.toggle(); time.sleep_ms(25)",
         )
+        async with asyncio.timeout(WITHIN_S):  # news of pins comes beside the console, not in step with it
+            while len(board.pins.edges(16)) < 6:
+                await asyncio.sleep(0.01)
         edges = [edge for edge in board.pins.edges(16) if isinstance(edge, EmulatedEdge)]
         assert [edge.level for edge in edges] == [1, 0] * 3
         steps = [b.us - a.us for a, b in itertools.pairwise(edges)]
