@@ -8,7 +8,7 @@ import storage
 import usb_cdc
 import usb_hid
 import usb_midi
-from fieldline_board import DEVELOPMENT
+from fieldline_board import DEVELOPMENT  # pyright: ignore[reportMissingImports] - made by the build
 
 if not DEVELOPMENT:
     storage.disable_usb_drive()

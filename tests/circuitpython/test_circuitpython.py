@@ -67,7 +67,7 @@ def test_on_the_micropython_vm(module: str) -> None:
 
 
 @pytest.mark.skipif(not CIRCUITPYTHON, reason="FIELDLINE_CIRCUITPYTHON names no CircuitPython interpreter")
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("module", [*MODULES, "on_fat"])
 def test_on_circuitpythons_own_interpreter(module: str) -> None:
     paths = [*PATHS, TESTS / "fakes" / "circuitpython" / "native"]
     script = f"import sys\nsys.path[:0] = {[str(path) for path in paths]}\n" + _ON_A_NODE.format(

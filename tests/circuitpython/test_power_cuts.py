@@ -66,23 +66,29 @@ class FileCutter:
         self._bench = bench
         self._random = Lcg(seed)
         self._every = every
-        self._before = (bench.model.copy(), None)  # as the write before this one left it
+        self._writes = 0  # of slots; one is two operations where it lies across two flash sectors
+        self._before = self._now = (
+            bench.model.copy(),
+            None,
+        )  # as the write before this one left it; this one
         self._others = _others(bench.volume)
         bench.volume.on_operation = self._operation
 
     def _operation(self, address: int, new: bytes) -> None:
         bench, running = self._bench, self._bench.outbox
-        oldest = None if running is None else [running.oldest(cls) for cls in range(CLASSES)]
-        now = (bench.model.copy(), oldest)
+        if bench.file is None or bench.file.writes != self._writes:
+            self._writes = 0 if bench.file is None else bench.file.writes
+            self._before = self._now
+            oldest = None if running is None else [running.oldest(cls) for cls in range(CLASSES)]
+            self._now = (bench.model.copy(), oldest)
         if bench.volume.operations % self._every == 0:
             for mode in MODES:
-                self._cut(mode, bench.volume.torn(mode, self._random, address, new), now)
-        self._before = now
+                self._cut(mode, bench.volume.torn(mode, self._random, address, new))
 
-    def _cut(self, mode: str, data: bytearray, now: tuple[Model, Any]) -> None:
+    def _cut(self, mode: str, data: bytearray) -> None:
         self.cases += 1
         faults = []
-        for model, oldest in (now, self._before):
+        for model, oldest in (self._now, self._before):
             volume = self._bench.volume.copy(data)
             bench = FileBench(volume, model.copy(), self._bench.region)
             try:
@@ -106,9 +112,9 @@ def _others(volume: FatVolume) -> bytes:
     return bytes(volume.data[:first] + volume.data[first + size :])
 
 
-def volumes() -> Iterator[FatVolume]:
-    """A volume with a blank file that begins at each block of a flash sector."""
-    for block in (0, 3, 5, 7):
+def volumes(blocks: tuple[int, ...]) -> Iterator[FatVolume]:
+    """Volumes with a blank file that begins at one of the 8 blocks of a flash sector."""
+    for block in blocks:
         world = new_world()
         world.volume = FatVolume(128 * 1024)
         world.volume.python_writes = True
@@ -117,17 +123,18 @@ def volumes() -> Iterator[FatVolume]:
         yield world.volume
 
 
-def cut(run: Run, region: type[driver.FileRegion], every: int) -> FileCutter:
-    wrong: list[str] = []
-    cases = 0
-    for volume in volumes():
+def cut(
+    run: Run, region: type[driver.FileRegion], every: int, blocks: tuple[int, ...]
+) -> tuple[int, list[str]]:
+    """How many cuts there were, and which went wrong."""
+    cases, wrong = 0, []
+    for volume in volumes(blocks):
         bench = FileBench(volume, Model(), region)
         cutter = FileCutter(bench, every=every)
         run(bench)
         wrong += cutter.wrong
         cases += cutter.cases
-    cutter.wrong, cutter.cases = wrong, cases
-    return cutter
+    return cases, wrong
 
 
 RUNS: dict[str, Run] = {
@@ -138,9 +145,19 @@ RUNS: dict[str, Run] = {
 
 
 @pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize(("region", "every"), [(driver.FileRegion, 11), (SyncedRegion, 67)])
+def test_no_cut_takes_more_than_waits(name: str, region: type[driver.FileRegion], every: int) -> None:
+    cases, wrong = cut(RUNS[name], region, every, (0, 5))
+    print(f"{name}: {cases} cuts")
+    assert wrong == []
+    assert cases > 100
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("name", RUNS)
 @pytest.mark.parametrize("region", [driver.FileRegion, SyncedRegion])
-def test_no_cut_takes_more_than_waits(name: str, region: type[driver.FileRegion]) -> None:
-    cutter = cut(RUNS[name], region, every=23 if region is SyncedRegion else 3)
-    print(f"{name}: {cutter.cases} cuts")
-    assert cutter.wrong == []
-    assert cutter.cases > 200
+def test_every_write_is_cut(name: str, region: type[driver.FileRegion]) -> None:
+    cases, wrong = cut(RUNS[name], region, 1, tuple(range(8)))
+    print(f"{name}: {cases} cuts")
+    assert wrong == []

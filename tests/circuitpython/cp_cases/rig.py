@@ -9,6 +9,7 @@ import os
 import sys
 
 import usb_cdc
+from cp_fat import FatVolume
 from cp_world import FakeOs, FakeTime, Holder, PowerCut, Reset, fake_open, new_world
 from fakes.node_peer import KEY, NODE, Peer
 from node_cases.bench import TestedBoard
@@ -60,8 +61,6 @@ _install()
 from fieldline_node.drivers.circuitpython import flash as flash_driver  # noqa: E402 - after _install()
 from fieldline_node.drivers.circuitpython import pins, run  # noqa: E402
 
-BLOCKS = flash_driver.SLOT // flash_driver.BLOCK
-
 
 class Stop(BaseException):
     """The time of a run is over."""
@@ -70,13 +69,13 @@ class Stop(BaseException):
 class Node:
     """A board with the firmware on it, and a gateway at its data port."""
 
-    def __init__(self, board=CircuitPythonBoard):
+    def __init__(self, board=CircuitPythonBoard, drive=256 * 1024):
         self.world = new_world()
+        self.world.volume = FatVolume(drive)
         self.world.volume.texts["/identity.bin"] = identity_file()
         self.board = board
         self.peer = Peer(self.world.serial, lambda: self.world.us // 1000)
         self.flash = None  # of the run
-        self.said = []  # what the node's own scripts printed goes to the test's output
 
     def run(self, ms, script=(), why="POWER_ON", boot=True):
         """Starts the node for `why` and lets `ms` pass; how it ended. `script`: (ms, what to call), in order."""

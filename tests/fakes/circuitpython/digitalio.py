@@ -64,6 +64,6 @@ class DigitalInOut:
         world = Holder.world
         levels = world.levels.setdefault(self._pin, [])
         if not levels or levels[-1] != bool(value):
-            levels.append(bool(value))
-            if self._pin == SCL and value and world.i2c_busy:
+            if self._pin == SCL and levels and value and world.i2c_busy:
                 world.i2c_busy -= 1
+            levels.append(bool(value))

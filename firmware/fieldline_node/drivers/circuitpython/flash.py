@@ -231,8 +231,10 @@ def open_flash(path: str, slots: int, sectors: int, feed) -> FileFlash:
 
 
 def _make(path: str, size: int, feed) -> None:
-    """Makes a blank file; it gets its name when it is whole."""
+    """Makes a blank file; it gets its name when it is whole. One of another size is of no use any more."""
     new = path + ".new"
+    if _size(path) >= 0:
+        os.remove(path)
     with open(new, "wb") as file:
         file.seek(size)  # all of FAT and directory at once: a cut here leaks no clusters later
     if _size(new) != size:
@@ -243,8 +245,6 @@ def _make(path: str, size: int, feed) -> None:
         for _ in range(0, size, BLOCK):
             file.write(blank)
             feed()
-    if _size(path) >= 0:
-        os.remove(path)
     os.rename(new, path)
     os.sync()
 

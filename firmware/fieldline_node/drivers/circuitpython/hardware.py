@@ -54,7 +54,7 @@ class Output:
 
 
 class Hardware:
-    """The chip that the node runs on. `before_restart()`, where it is set, is called by restart()."""
+    """The chip that the node runs on. `before_restart()` is called by restart()."""
 
     __slots__ = ("_edges", "_i2c", "_now", "_ticks", "_watchdog", "before_restart")
 
@@ -64,7 +64,7 @@ class Hardware:
         self._edges = []  # the sources given out
         self._i2c = {}  # number to bus
         self._watchdog = None
-        self.before_restart = None
+        self.before_restart = lambda: None
 
     def start_watchdog(self) -> None:
         """From now on the chip is reset where feed() is not called for WATCHDOG_S. OSError without one."""
@@ -94,8 +94,7 @@ class Hardware:
 
     def restart(self) -> None:
         """Resets the chip."""
-        if self.before_restart is not None:
-            self.before_restart()
+        self.before_restart()
         microcontroller.reset()
 
     def reset_cause(self) -> int:
@@ -108,7 +107,7 @@ class Hardware:
 
     def heap_free(self) -> int:
         """Bytes that the heap has left, before a collection."""
-        return gc.mem_free()
+        return gc.mem_free()  # pyright: ignore[reportAttributeAccessIssue] - CPython's has none
 
     def random(self, count: int) -> bytes:
         """`count` random bytes."""

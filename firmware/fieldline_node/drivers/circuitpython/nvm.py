@@ -24,53 +24,58 @@ _SALT = b"FE"
 class TwinJournal(Journal):
     """A journal whose KEY_EPOCH_TWIN lies in nvm, where there is one that takes it."""
 
-    __slots__ = ("_nvm",)
+    __slots__ = ("_twin",)
 
     def __init__(self, region, nvm) -> None:
         """`nvm`: microcontroller.nvm, None where the chip has none."""
         super().__init__(region)
-        self._nvm = None if nvm is None or len(nvm) < _RECORD else nvm
+        self._twin = None if nvm is None or len(nvm) < _RECORD else _Twin(nvm)
 
     def get(self, key: int) -> "bytes | None":
         """The value of `key`; of the twin the highest that is kept anywhere."""
         value = super().get(key)
-        if key != KEY_EPOCH_TWIN or self._nvm is None:
+        if key != KEY_EPOCH_TWIN or self._twin is None:
             return value
-        return max([value or b"", self._newest()]) or None
+        return max([value or b"", self._twin.newest()]) or None
 
     def put(self, key: int, value: bytes) -> None:
         """Makes `value` durable under `key`. StorageError where no sector takes it."""
-        if key == KEY_EPOCH_TWIN and self._nvm is not None and self._keep(value):
+        if key == KEY_EPOCH_TWIN and self._twin is not None and self._twin.keep(value):
             return
         super().put(key, value)
 
-    def _newest(self) -> bytes:
-        """The highest epoch in nvm, b"" where there is none."""
+
+class _Twin:
+    """Epochs in nvm, one behind the other."""
+
+    __slots__ = ("_nvm", "_places")
+
+    def __init__(self, nvm) -> None:
+        self._nvm = nvm
+        self._places = range(0, min(len(nvm), _AREA) - _RECORD + 1, _RECORD)
+
+    def newest(self) -> bytes:
+        """The highest epoch, b"" where there is none."""
         newest = b""
-        for at in self._places():
+        for at in self._places:
             record = bytes(self._nvm[at : at + _RECORD])
             if record == _record(record[:4]):
                 newest = max([newest, record[:4]])
         return newest
 
-    def _keep(self, epoch: bytes) -> bool:
-        """Puts an epoch into nvm; whether it reads back."""
+    def keep(self, epoch: bytes) -> bool:
+        """Adds an epoch; whether it reads back."""
         nvm = self._nvm
-        places = self._places()
-        blank = [at for at in places if nvm[at : at + _RECORD] == _BLANK]
+        blank = [at for at in self._places if nvm[at : at + _RECORD] == _BLANK]
         record = _record(epoch)
         try:
             if blank:
                 nvm[blank[0] : blank[0] + _RECORD] = record
             else:
-                nvm[0 : len(places) * _RECORD] = record + _BLANK * (len(places) - 1)
+                nvm[0 : len(self._places) * _RECORD] = record + _BLANK * (len(self._places) - 1)
         except RuntimeError:  # "Unable to write to nvm."
             pass
-        return self._newest() == epoch
-
-    def _places(self) -> range:
-        """Where records lie."""
-        return range(0, min(len(self._nvm), _AREA) - _RECORD + 1, _RECORD)
+        return self.newest() == epoch
 
 
 def _record(epoch: bytes) -> bytes:

@@ -13,7 +13,7 @@ import microcontroller
 
 from fieldline_node.app import App
 from fieldline_node.drivers.circuitpython.console import Console
-from fieldline_node.drivers.circuitpython.flash import open_flash
+from fieldline_node.drivers.circuitpython.flash import FileFlash, open_flash
 from fieldline_node.drivers.circuitpython.hardware import Hardware
 from fieldline_node.drivers.circuitpython.identity import read_identity
 from fieldline_node.drivers.circuitpython.nvm import TwinJournal
@@ -78,11 +78,12 @@ class _Life:
         hardware = self._hardware
         try:
             self.console.open()
-            app = self._make()
+            flash = self._open_flash()
+            app = self._make(flash)
             while not self._break_asked():
                 now = hardware.now_ms()
                 wait = app.step(now)
-                self._keep_up(app, now)
+                self._keep_up(app, flash, now)
                 hardware.poll()
                 time.sleep(min(wait, _POLL_MS) / 1000)
             self._last_words()
@@ -91,10 +92,13 @@ class _Life:
             if not self._stopped(error):
                 hardware.restart()
 
-    def _make(self) -> App:
+    def _open_flash(self) -> FileFlash:
+        sectors = board.STORE_STATE + board.STORE_OUTBOX
+        self.flash = open_flash(board.STORE, board.STORE_SLOTS, sectors, self._hardware.feed)
+        return self.flash
+
+    def _make(self, flash: FileFlash) -> App:
         state, outbox = board.STORE_STATE, board.STORE_OUTBOX
-        flash = open_flash(board.STORE, board.STORE_SLOTS, state + outbox, self._hardware.feed)
-        self.flash = flash
         journal = TwinJournal(flash.region(0, state), microcontroller.nvm)
         journal.mount()
         self.faults = Faults(journal)
@@ -105,16 +109,16 @@ class _Life:
         self._alarms = app.outbox.next(ALARM)
         return app
 
-    def _keep_up(self, app: App, now: int) -> None:
+    def _keep_up(self, app: App, flash: FileFlash, now: int) -> None:
         """Makes durable what is due for it."""
-        if not self.flash.waiting:
+        if not flash.waiting:
             self._sync_at = now + SYNC_AFTER_MS
         alarms = app.outbox.next(ALARM)
         if now >= self._sync_at or alarms != self._alarms:
             self._alarms = alarms
             self._sync_at = now + SYNC_AFTER_MS
             try:
-                self.flash.sync()
+                flash.sync()
             except FlashError as error:
                 self._why = str(error)
             else:
