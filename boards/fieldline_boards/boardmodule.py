@@ -8,11 +8,10 @@ from __future__ import annotations
 from fieldline_boards.spec import BoardSpec, FlashRegion, SensorSpec
 
 
-def board_module(spec: BoardSpec, firmware: str, *, development: bool, storage: str | None = None) -> str:
+def board_module(spec: BoardSpec, firmware: str, *, development: bool) -> str:
     """Source of `fieldline_board.py` for `spec`.
 
     `firmware` is the version that Hello tells (wire.md 5.6); a development build stops for a REPL (wire.md 2.5).
-    `storage`: the lines that stand in place of those on raw flash.
     """
     sensors = "".join(f"    {_sensor(each)!r},\n" for each in spec.sensors)
     return f'''"""{spec.title}: made from boards/catalog/{spec.name}.toml by `fieldline node build`."""
@@ -28,14 +27,10 @@ OUTPUTS = {spec.outputs!r}
 # (number, name, kind, pin or place, ((wire key, default), ...))
 SENSORS = (
 {sensors})
-{_raw_flash(spec) if storage is None else storage}'''
-
-
-def _raw_flash(spec: BoardSpec) -> str:
-    return f"""# (partition label, start, length)
+# (partition label, start, length)
 FLASH_STATE = {_region(spec.state)}
 FLASH_OUTBOX = {_region(spec.outbox)}
-"""
+'''
 
 
 def _sensor(sensor: SensorSpec) -> tuple[object, ...]:

