@@ -180,6 +180,14 @@ print(t, n)
     play(scenario)
 
 
+async def edges_of(board: Rp2040Board, pin: int, least: int) -> list[EmulatedEdge]:
+    """The edges of an output, once there are so many: news of pins comes beside the console, not in step with it."""
+    async with asyncio.timeout(WITHIN_S):
+        while len(board.pins.edges(pin)) < least:
+            await asyncio.sleep(0.01)
+    return [edge for edge in board.pins.edges(pin) if isinstance(edge, EmulatedEdge)]
+
+
 @ENGINES
 def test_edges_have_emulated_time(play: Play, engine: str) -> None:
     async def scenario(board: Rp2040Board) -> None:
@@ -188,10 +196,7 @@ def test_edges_have_emulated_time(play: Play, engine: str) -> None:
             "import time\nfrom machine import Pin\no = Pin(16, Pin.OUT, value=0)\n"
             "for i in range(6): o.toggle(); time.sleep_ms(25)",
         )
-        async with asyncio.timeout(WITHIN_S):  # news of pins comes beside the console, not in step with it
-            while len(board.pins.edges(16)) < 6:
-                await asyncio.sleep(0.01)
-        edges = [edge for edge in board.pins.edges(16) if isinstance(edge, EmulatedEdge)]
+        edges = await edges_of(board, 16, 6)
         assert [edge.level for edge in edges] == [1, 0] * 3
         steps = [b.us - a.us for a, b in itertools.pairwise(edges)]
         assert all(25_000 <= step <= 26_500 for step in steps), steps
@@ -310,8 +315,7 @@ print(sm.get() & 0xffffffff)
 """,
         )
         assert said == "500\n"
-        edges = [edge for edge in board.pins.edges(16) if isinstance(edge, EmulatedEdge)]
-        assert len(edges) > 30
+        edges = await edges_of(board, 16, 31)
         assert {b.us - a.us for a, b in itertools.pairwise(edges)} == {500}
 
     play(scenario)
