@@ -194,7 +194,13 @@ def test_lis3dh_one_g_and_its_fifo() -> None:
     assert wired.read(0x2F, 1)[0] & 0x7F == 0x5F, "full: it takes no more"
     data = wired.read(0xA8, 192)
     assert data == (b"\0\0\0\0" + (1000 << 4).to_bytes(2, "little")) * 32
-    assert wired.read(0x2F, 1)[0] & 0x40 == 0
+    assert wired.read(0x2F, 1)[0] == 0x20
+    wired.rig.advance(1000)
+    assert wired.read(0x2F, 1)[0] == 0x20, "closed until it was in bypass mode"
+    wired.write(0x2E, 0x00)
+    wired.write(0x2E, 0x40)
+    wired.rig.advance(10)
+    assert wired.read(0x2F, 1)[0] & 0x7F == 4
     wired.write(0x2E, 0x00)
     assert wired.read(0x2F, 1)[0] == 0x20, "bypass empties it"
 

@@ -112,6 +112,13 @@ def test_a_value_comes_when_it_is_there_and_the_interval_is_kept() -> None:
     assert all(19 <= at % 1000 < 100 for at in times), times
 
 
+def test_a_step_says_when_to_come_back_for_a_measurement() -> None:
+    tried = Tried()
+    assert tried.sampler.step(0) == 1
+    assert tried.sampler.step(1) == 10, "the BME280 is the first to be ready"
+    assert tried.sampler.step(5) == 6
+
+
 def test_no_step_waits_for_a_chip() -> None:
     tried = Tried()
     tried.run(3000)

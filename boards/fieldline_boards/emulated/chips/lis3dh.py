@@ -45,6 +45,7 @@ class Lis3dh(I2cChip):
         """It answers, but takes no samples any more."""
         self._registers: dict[int, int] = {}
         self._fifo: list[bytes] = []
+        self._closed = False  # FIFO mode: it was full, and takes no more before it was in bypass mode (5.1.2)
         self._last = bytes(6)
         self._pointer: int | None = None
         self._step = 1
@@ -54,6 +55,7 @@ class Lis3dh(I2cChip):
         """Power-down mode."""
         self._registers = {_WHO_AM_I: self.chip_id, _CTRL0: 0x10, _CTRL1: 0x07}
         self._fifo = []
+        self._closed = False
         self._last = bytes(6)
         self._pointer = None
         self._made_us = self.clock.us
@@ -95,6 +97,7 @@ class Lis3dh(I2cChip):
         self._registers[at] = byte
         if at == _FIFO_CTRL and not byte >> 6:
             self._fifo = []  # bypass mode empties it (5.1.1)
+            self._closed = False
 
     def _source(self) -> int:
         """AN3308, 9.2: OVRN with 32 unread samples; FSS counts to 31."""
@@ -122,10 +125,11 @@ class Lis3dh(I2cChip):
         mode = self._registers.get(_FIFO_CTRL, 0) >> 6 if self._registers.get(_CTRL5, 0) & 0x40 else 0
         if mode == 0:
             self._last = sample
-        elif len(self._fifo) < _LEVELS:
-            self._fifo.append(sample)
         elif mode == 2:
-            self._fifo = [*self._fifo[1:], sample]
+            self._fifo = [*self._fifo[1 - _LEVELS :], sample]
+        elif not self._closed:
+            self._fifo.append(sample)
+            self._closed = len(self._fifo) == _LEVELS
 
     def _sample(self, us: float) -> bytes:
         if self.raw:

@@ -96,6 +96,19 @@ def case_several_on_a_bus_are_told_apart(bench_of):
     assert bench.measure(sensors[2]) == 2000
 
 
+def case_that_nobody_is_there_is_known_at_once(bench_of):
+    bench = bench_of()
+    bench.add("t", "ds18b20", WIRE)
+    bench.call("t", "unplug")
+    for rom in (None, b"\x28" + bytes(6) + b"\x1e"):
+        sensor = Ds18b20(1, bench.hardware.one_wire(WIRE), rom, 12)
+        try:
+            bench.sample(sensor)
+        except OSError:
+            continue
+        raise AssertionError("it converts nothing")
+
+
 def case_two_without_a_rom_code_are_refused(bench_of):
     bench = bench_of()
     sensor = one(bench)

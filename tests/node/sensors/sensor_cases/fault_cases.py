@@ -136,6 +136,7 @@ def case_a_bus_that_hangs_is_freed(bench_of):
             bench.call(kind.bus, "hang")
             bench.silent(sensor)  # the transfer that finds it so
             _well(kind, bench, sensor)
+            bench.begin(sensor)
             bench.call(kind.bus, "hang")
             bench.silent(sensor)
             _well(kind, bench, sensor)
