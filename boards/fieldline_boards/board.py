@@ -46,7 +46,10 @@ class Power(Protocol):
         ...
 
     async def cut_at(self, operation: int, tear: Tear) -> None:
-        """Take the power away at the `operation`th flash operation from now (1 is the next)."""
+        """Take the power away at the `operation`th flash operation from now (1 is the next).
+
+        On a running board "now" is not sharp: where that operation has passed meanwhile, the next one is cut.
+        """
         ...
 
     async def lost(self, within_s: float) -> None:

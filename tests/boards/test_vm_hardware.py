@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fieldline_boards.emulated.vm import VmBoard
+from fieldline_boards.emulated.vm.setup import Places
 from fieldline_boards.errors import BoardError
 from tests.boards.conftest import Play
 from tests.boards.repl import RawRepl, run
@@ -48,9 +49,9 @@ def test_a_fed_watchdog_lets_the_program_run(play: Play) -> None:
     code = """
 import time
 from machine import WDT
-wdt = WDT(timeout=400)
-for i in range(10):
-    time.sleep_ms(100)
+wdt = WDT(timeout=2000)
+for i in range(6):
+    time.sleep_ms(500)
     wdt.feed()
 print('done')
 """
@@ -58,6 +59,24 @@ print('done')
     async def scenario(board: VmBoard) -> None:
         assert await asyncio.to_thread(run, board.port, code) == "done\n"
         await board.power.started("watchdog", WITHIN_S, 0)
+
+    play(scenario)
+
+
+def test_a_cut_asked_for_too_late_comes_at_the_next_operation(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The chip runs on between the look at its count and the order."""
+
+    async def scenario(board: VmBoard) -> None:
+        await asyncio.to_thread(run, board.port, "for i in range(3): open('f.txt', 'w').close()")
+        with monkeypatch.context() as stale:
+            stale.setattr(Places, "operation_count", lambda places: 0)
+            await board.power.cut_at(1, "before")
+        await asyncio.to_thread(start, board, "open('g.txt', 'w').close()")
+        await board.power.lost(WITHIN_S)
+        await board.power.on()
+        assert await asyncio.to_thread(run, board.port, "import os; print(os.listdir())") == "['f.txt']\n"
 
     play(scenario)
 

@@ -9,6 +9,7 @@ import pytest
 
 from fieldline_boards.board import TEARS
 from fieldline_boards.emulated.rp2040 import Rp2040Board
+from fieldline_boards.emulated.rp2040.flash import FlashFile
 from fieldline_boards.emulated.rp2040.pins import EmulatedEdge
 from fieldline_boards.errors import BoardError
 from tests.boards.repl import RawRepl
@@ -47,11 +48,19 @@ def test_the_chip_knows_why_it_was_reset(play: Play, engine: str) -> None:
 
 
 def test_a_fed_watchdog_stays_quiet(play: Play) -> None:
+    """It is fed to the end of the test: a prompt that waits would starve it within one emulated second."""
+    code = (
+        "import machine, time\nw = machine.WDT(timeout=1000)\nfed = 0\n"
+        "while True:\n time.sleep_ms(800); w.feed(); fed += 1; print('fed', fed)"
+    )
+
     async def scenario(board: Rp2040Board) -> None:
-        await python(
-            board,
-            "import machine, time\nw = machine.WDT(timeout=1000)\nfor i in range(5): time.sleep_ms(800); w.feed()",
-        )
+        def feed() -> None:
+            with RawRepl(board.port) as repl:
+                repl.start(code)
+                repl.until(b"fed 5\r\n")
+
+        await asyncio.to_thread(feed)
         assert board.power.starts == ["power"]
 
     play(scenario)
@@ -136,6 +145,25 @@ def test_power_fails_in_a_page(play: Play, engine: str) -> None:
         assert board.flash.operations == before + 2
         sector = (await board.flash.read("storage"))[at : at + 4096]
         assert sector == bytes(256 + 128) + b"\xff" * (4096 - 256 - 128)
+
+    play(scenario, engine=engine)
+
+
+@ENGINES
+def test_a_cut_asked_for_too_late_comes_at_the_next_operation(
+    play: Play, engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The chip runs on between the look at its count and the order."""
+
+    async def scenario(board: Rp2040Board) -> None:
+        with monkeypatch.context() as stale:
+            stale.setattr(FlashFile, "operations", 0)
+            await board.power.cut_at(1, "half")
+        before = board.flash.operations
+        assert before > 1, "MicroPython made its file system"
+        await start(board, "import rp2; rp2.Flash(start=0x90000, len=4096).ioctl(6, 0)")
+        await board.power.lost(WITHIN_S)
+        assert board.flash.operations == before + 1
 
     play(scenario, engine=engine)
 

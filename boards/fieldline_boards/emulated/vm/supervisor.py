@@ -181,7 +181,7 @@ class Supervisor:
     def _power_lost(self, ended: Ended) -> None:
         self._gone()
         at = self._cut["at"]
-        if ended.why == "killed" and at and at == self._places.operation_count():
+        if ended.why == "killed" and at and at <= self._places.operation_count():
             self._cut = dict(_NO_CUT)
             self._lost.set()
             return

@@ -60,7 +60,7 @@ export class FlashChip {
     this.uniqueId = uniqueId;
     this.timed = timed;
     this.operations = Number(fs.readFileSync(counter).readBigUInt64BE());
-    this.cutAt = 0; // the operation in which power fails; 0 is never
+    this.cutAt = 0; // the operation in which power fails, or the next where that is past; 0 is never
     this.onCut = null;
     this.mcu = null;
   }
@@ -174,7 +174,7 @@ export class FlashChip {
     if (!(command in BUSY_NS) || !this.writeLatch || this.sent.length < 4) return;
     this.writeLatch = false;
     this.#count();
-    if (this.operations === this.cutAt) {
+    if (this.cutAt && this.operations >= this.cutAt) {
       // Power fails in this operation. What it leaves half done is decided by the board, on the file.
       const size = command === BLOCK_ERASE ? BLOCK : SECTOR;
       this.onCut({

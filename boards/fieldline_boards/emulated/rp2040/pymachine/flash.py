@@ -28,7 +28,7 @@ class FlashChip:
     def __init__(
         self, file: Path, counter: Path, unique_id: bytes, timed: bool, cut: Callable[[dict[str, Any]], None]
     ) -> None:
-        self.cut_at = 0  # the operation in which power fails; 0 is never
+        self.cut_at = 0  # the operation in which power fails, or the next where that is past; 0 is never
         self._memory = file.read_bytes()
         self._file = os.open(file, os.O_RDWR)
         self._counter = os.open(counter, os.O_RDWR)
@@ -49,7 +49,7 @@ class FlashChip:
                 apply()
                 return
             start, size = _place(sent)
-            if self._count() == self.cut_at:
+            if self._count() >= self.cut_at > 0:
                 data = sent[_HEADER:] if sent[0] == _PROGRAM else b""
                 self._cut({"address": start, "size": len(data) or size, "data": data.hex()})
                 ssi._tx_buffer = bytearray()
