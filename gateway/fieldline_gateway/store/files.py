@@ -179,8 +179,10 @@ class DiskFile:
 class DiskFiles:
     """Files in a directory of the operating system's file system; made with mode 0700 where it is missing."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, write: bool = True) -> None:
+        """Without `write`, files are opened to read only."""
         self._folder = folder
+        self._write = write
 
     def make(self) -> None:
         """Make the directory, its name durable."""
@@ -194,7 +196,7 @@ class DiskFiles:
         return self._open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL)
 
     def open(self, name: str) -> DiskFile:
-        return self._open(name, os.O_RDWR)
+        return self._open(name, os.O_RDWR if self._write else os.O_RDONLY)
 
     def _open(self, name: str, flags: int) -> DiskFile:
         path = self._folder / name

@@ -26,7 +26,7 @@ _CAUSES = {
     "rp2": {"power": 1, "hard": 3, "watchdog": 3, "deepsleep": 3},
     "esp32": {"power": 1, "hard": 2, "watchdog": 3, "deepsleep": 4, "soft": 5},
 }
-_NO_CUT: dict[str, object] = {"at": 0, "mode": "before"}
+_NO_CUT: tuple[int, Tear] = (0, "before")  # the operation, 0 is never; how it is torn
 
 
 class Supervisor:
@@ -48,7 +48,7 @@ class Supervisor:
         self._causes = _CAUSES[chip]
         self._setup = setup
         self._usb = usb
-        self._cut = dict(_NO_CUT)
+        self._cut = _NO_CUT
         self._process: VmProcess | None = None
         self._line: ConsoleLine | None = None
         self._task: asyncio.Task[None] | None = None
@@ -91,9 +91,9 @@ class Supervisor:
     async def cut_at(self, operation: int, tear: Tear) -> None:
         if operation < 1:
             raise BoardError(f"the next flash operation is number 1, there is no {operation}")
-        self._cut = {"at": self._places.operation_count() + operation, "mode": tear}
+        self._cut = self._places.operation_count() + operation, tear
         if self._process:
-            self._process.tell({"type": "cut", **self._cut})
+            self._process.tell({"type": "cut", **self._order()})
 
     async def lost(self, within_s: float) -> None:
         try:
@@ -150,7 +150,7 @@ class Supervisor:
         cause, ended = self._causes["power"], Ended("power")
         while True:
             watchdog = ended.watchdog_ms if ended.why == "soft" else 0
-            more = {"raw": ended.raw, "input": ended.rest, "watchdog": watchdog, "cut": self._cut}
+            more = {"raw": ended.raw, "input": ended.rest, "watchdog": watchdog, "cut": self._order()}
             setup = self._setup(cause) | more
             ended = await self._run(setup, line, ended.why)
             if ended.why == "killed" and self._pressed:
@@ -178,11 +178,16 @@ class Supervisor:
             self._up.set()
         return await process.ended()
 
+    def _order(self) -> dict[str, object]:
+        """The cut that stands, for the chip."""
+        at, mode = self._cut
+        return {"at": at, "mode": mode}
+
     def _power_lost(self, ended: Ended) -> None:
         self._gone()
-        at = self._cut["at"]
-        if ended.why == "killed" and at and at <= self._places.operation_count():
-            self._cut = dict(_NO_CUT)
+        at, _ = self._cut
+        if ended.why == "killed" and 0 < at <= self._places.operation_count():
+            self._cut = _NO_CUT
             self._lost.set()
             return
         said = ended.text or self._places.log.read_text(errors="replace")[-_LOG_SHOWN:]
