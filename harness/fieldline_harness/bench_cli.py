@@ -22,6 +22,10 @@ BENCHES = {
         "fieldline_harness.bench_forward",
         "records stored, then forwarded to mosquitto, beside paho-mqtt",
     ),
+    "rivals": (
+        "fieldline_harness.bench_rivals",
+        "the durable way beside mosquitto's bridge and thingsboard-gateway (installed by the bench)",
+    ),
     "node": (
         "fieldline_harness.bench_node",
         "the node's .mpy bytes and live heap, beside the board's budget",

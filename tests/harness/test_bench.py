@@ -12,6 +12,7 @@ from fieldline_harness.bench_cli import BENCHES, main
 PROMISED = {
     "store": {"store.records_per_s", "store.cycle_ratio"},
     "forward": {"forward.ratio_to_paho", "forward.cpu_us"},
+    "rivals": {"forward.ratio_to_bridge"},
     "node": {"node.mpy_bytes", "node.heap_bytes"},
 }
 
