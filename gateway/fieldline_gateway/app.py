@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import gc
 import logging
 import os
 import random
@@ -30,12 +31,17 @@ from fieldline_gateway.links.serial import SerialLinks
 from fieldline_gateway.mqtt.client import Address
 from fieldline_gateway.mqtt.errors import MqttError
 from fieldline_gateway.mqtt.listener import Listener
+from fieldline_gateway.presence import Change, Presence
 from fieldline_gateway.records import ALARM, BULK, CLASSES, LIVE, Position
 from fieldline_gateway.registry import Registry
+from fieldline_gateway.sinks.config import LISTENER
+from fieldline_gateway.sinks.make import AnySink, make
 from fieldline_gateway.sinks.mqtt import MqttSink
 from fieldline_gateway.sinks.mqtt_config import MqttConfig
 from fieldline_gateway.sinks.payload import JsonPayload
+from fieldline_gateway.sinks.sparkplug import COMMANDS, Value
 from fieldline_gateway.store.files import DiskFiles
+from fieldline_gateway.store.reader import StoreReader
 from fieldline_gateway.store.state import StoreState
 from fieldline_gateway.store.store import Store
 
@@ -44,6 +50,8 @@ CHECKPOINT_S = 2.0
 """A start after a kill replays at most about so much of the log."""
 SINK_PAUSE_S = 5.0
 """A sink that failed is started again after this."""
+COMMAND_TTL_MS = 60_000
+"""What a host wrote to a control and the node did not get in this time is not meant any more."""
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +91,8 @@ class Gateway:
         )
         self._links = SerialLinks(config.serial, self._receive)
         self._listener: Listener | None = None
-        self._sinks: list[MqttSink] = []
+        self._sinks: list[AnySink] = []
+        self._presence = Presence(config.silent_ms)
         self._seen_version = 0
         self._flush_planned = False
         self._began = time.monotonic()
@@ -93,9 +102,10 @@ class Gateway:
         """Everything runs while this is entered."""
         async with AsyncExitStack() as stack:
             stack.callback(self._registry.close)
-            await self._open_state()
-            stack.push_async_callback(self._store.close)
-            await self._rebuild()
+            with _what_stays():
+                await self._open_state()
+                stack.push_async_callback(self._store.close)
+                await self._rebuild()
             stack.push_async_callback(self._checkpoint)
             control = {"status": self.status}
             await stack.enter_async_context(ControlServer(self._config.control_socket, control))
@@ -122,8 +132,7 @@ class Gateway:
             "nodes": status.nodes(self._ingest.states.values(), _utc_ms()),
             "store": self._store.status(),
             "sinks": [
-                {"sink": sink.name, **sink.status(), **self._store.reader(sink.name).status()}
-                for sink in self._sinks
+                {"sink": sink.name, **sink.status(), **self._reader(sink).status()} for sink in self._sinks
             ],
             "links": self._links.status(),
             "refused": {kind: count for kind, count in self._ingest.refusals.counts.items() if count},
@@ -133,19 +142,19 @@ class Gateway:
     async def _open_state(self) -> None:
         """Registry and store; the run number is on disk before anything can be sealed with it."""
         self._registry.open()
-        self._id, self._run = self._registry.begin_run(random.SystemRandom().getrandbits(16))
-        self._loaded = self._registry.load()
+        self._id, self._run = self._registry.begin_run(random.SystemRandom().randrange(1, 1 << 16))
+        self._positions = self._registry.positions()
         DiskFiles(self._config.data / "store").make()
-        await self._store.open(self._loaded.positions)
+        await self._store.open(self._positions)
 
     async def _rebuild(self) -> None:
         """The state of ingest: the last checkpoint, and the log behind it."""
         self._ingest = Ingest(self._store, self._id, self._run)
         self._reload()
-        checkpoint.load(self._ingest, self._loaded)
+        checkpoint.load(self._ingest, self._registry)
         count = 0
         for cls in (LIVE, ALARM, BULK):
-            position = Position(cls, self._loaded.positions.get(cls, 0))
+            position = Position(cls, self._positions.get(cls, 0))
             self._store.checkpoint(position)
             async for batch in self._store.replay(position):
                 checkpoint.replay(self._ingest, [stored.record for stored in batch])
@@ -163,9 +172,11 @@ class Gateway:
 
     async def _make_sinks(self, stack: AsyncExitStack) -> None:
         config = self._config
-        if config.mqtt is not None:
-            payload = JsonPayload(config.name, config.mqtt.topic)
-            self._sinks.append(MqttSink(config.mqtt, payload, "mqtt"))
+        for each in config.sinks:
+            notes = SinkNotes(self._store, each.name)
+            sink = make(each, config.name, self._name_of, notes, self._on_command)
+            self._presence.expect(await sink.told())
+            self._sinks.append(sink)
         if config.listener is not None:
             try:
                 self._listener = await stack.enter_async_context(
@@ -174,9 +185,45 @@ class Gateway:
             except MqttError as error:
                 raise UsageError(str(error)) from error
             host = "127.0.0.1" if config.listener.host in ("0.0.0.0", "") else config.listener.host
-            own = MqttConfig(Address(host, self._listener.port), f"fieldline-{config.name}-own", retain=True)
-            self._sinks.append(MqttSink(own, JsonPayload(config.name, own.topic), "listener"))
+            address = Address(host, self._listener.port)
+            own = MqttConfig(address, f"fieldline-{config.name}-own", retain=True, pace=None)
+            self._sinks.append(MqttSink(own, JsonPayload(config.name, own.topic), LISTENER))
             logs.event(logs.INFO, "listener-open", address=f"{config.listener.host}:{self._listener.port}")
+
+    def _reader(self, sink: AnySink) -> StoreReader:
+        return self._store.reader(sink.name, sink.pace)
+
+    def _name_of(self, node: bytes) -> str:
+        state = self._ingest.states.get(node)
+        return (state.node.name if state else "") or node.hex()
+
+    def _on_command(self, node: bytes, name: str, value: Value) -> None:
+        """A Sparkplug host wrote to a control of a node."""
+        code = COMMANDS.get(name)
+        if code is None or value is not True or node not in self._ingest.states:
+            return
+        logs.event(logs.INFO, "command-taken", node=node.hex(), control=name)
+        try:
+            self._registry.add_command(node, code, b"", _utc_ms() + COMMAND_TTL_MS)
+        except GatewayError as error:
+            logs.event(logs.ERROR, "registry-failed", error=error)
+
+    def _look_around(self) -> None:
+        """Tell the sinks which nodes are there."""
+        nodes = [
+            (state.node.id, state.heard_ms)
+            for state in self._ingest.states.values()
+            if state.node.revoked_ms is None
+        ]
+        for node, change in self._presence.look(nodes, _utc_ms()):
+            for sink in self._sinks:
+                match change:
+                    case Change.HEARD:
+                        sink.heard(node)
+                    case Change.SILENT:
+                        sink.silent(node)
+                    case Change.REMOVED:
+                        sink.removed(node)
 
     # --- links and store
 
@@ -212,6 +259,7 @@ class Gateway:
                     logs.event(logs.INFO, "registry-read-again", nodes=len(self._ingest.states))
             except GatewayError as error:
                 logs.event(logs.ERROR, "registry-failed", error=error)
+            self._look_around()
             if time.monotonic() - saved_at >= CHECKPOINT_S:
                 await self._checkpoint()
                 saved_at = time.monotonic()
@@ -230,14 +278,39 @@ class Gateway:
         for cls, seq in positions.items():
             self._store.checkpoint(Position(cls, seq))
 
-    async def _keep_sink(self, sink: MqttSink) -> None:
+    async def _keep_sink(self, sink: AnySink) -> None:
         """Run a sink again and again: its faults are its own."""
         while True:
             try:
-                await sink.run(self._store.reader(sink.name))
+                await sink.run(self._reader(sink))
             except Exception:
                 log.exception("sink-failed", extra={"fields": {"sink": sink.name, "again_s": SINK_PAUSE_S}})
             await asyncio.sleep(SINK_PAUSE_S)
+
+
+@contextmanager
+def _what_stays() -> Iterator[None]:
+    """Objects made in here are not searched for garbage: they stay, and with 30,000 nodes they are a million."""
+    gc.disable()
+    try:
+        yield
+        gc.freeze()
+    finally:
+        gc.enable()
+
+
+class SinkNotes:
+    """What one sink keeps in the store's state: the port of sinks/port.py."""
+
+    def __init__(self, store: Store, sink: str) -> None:
+        self._store = store
+        self._sink = sink
+
+    async def load(self, name: str) -> bytes | None:
+        return await self._store.note(self._sink, name)
+
+    async def save(self, name: str, value: bytes) -> None:
+        await self._store.save_note(self._sink, name, value)
 
 
 async def _end(task: asyncio.Task[None]) -> None:

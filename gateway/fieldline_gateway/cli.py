@@ -88,15 +88,16 @@ def _run(words: argparse.Namespace) -> int:
 def _check(words: argparse.Namespace) -> int:
     settings = config.load(words.config)
     bound = settings.store.retention
-    broker, listener = settings.mqtt, settings.listener
+    listener = settings.listener
     print(f"{words.config}: right")
     print(f"  gateway   {settings.name}, data in {settings.data}")
     print(f"  links     serial {', '.join(settings.serial.ports)} at {settings.serial.baud} baud")
     age = f" and {bound.max_age_ms // 86_400_000} days" if bound.max_age_ms else ""
     print(f"  store     at most {bound.max_bytes // 1024**2} MiB{age}")
-    if broker:
-        tls = "TLS" if broker.address.tls else "no TLS"
-        print(f"  mqtt      {broker.address.host}:{broker.address.port}, {tls}, topic {broker.topic}")
+    for sink in settings.sinks:
+        where = ", or ".join(str(address) for address in sink.mqtt.addresses)
+        topic = f", topic {sink.mqtt.topic}" if sink.mqtt.topic else ""
+        print(f"  sink      {sink.name}: {sink.kind} to {where}{topic}")
     if listener:
         print(f"  listener  {listener.host}:{listener.port}, for subscribers on this machine")
     return 0
@@ -167,9 +168,7 @@ def show(told: dict[str, Any], console: Console) -> None:
     console.print(f"store: {store['bytes'] / 1024**2:.1f} of {store['max_bytes'] / 1024**2:.0f} MiB{held}")
     for sink in told["sinks"]:
         state = "connected" if sink["connected"] else f"NOT connected ({sink['last_error']})"
-        console.print(
-            f"sink {sink['sink']}: {sink['broker']} {state}, lag {sink['lag']} records", soft_wrap=True
-        )
+        console.print(f"sink {sink['sink']}: {sink['broker']} {state}, {_sink(sink)}", soft_wrap=True)
     for link in told["links"]:
         state = "open" if link["open"] else f"closed {link.get('error', '')}".strip()
         counts = [
@@ -178,6 +177,22 @@ def show(told: dict[str, Any], console: Console) -> None:
         console.print(f"link {link['link']}: {', '.join([state, *counts])}", soft_wrap=True)
     if told["refused"]:
         console.print("refused: " + ", ".join(f"{kind} {count}" for kind, count in told["refused"].items()))
+
+
+def _sink(sink: dict[str, Any]) -> str:
+    """How far a sink is, and what a person should know of it."""
+    parts = [f"lag {sink['lag']} records"]
+    if sink.get("backlog"):
+        parts.append(f"of these {sink['backlog']} backlog")
+    if sink.get("dead_letters"):
+        parts.append(f"{sink['dead_letters']} DEAD LETTERS in {sink['dead_letters_file']}")
+    if edge := sink.get("sparkplug"):
+        host = {True: "online", False: "OFFLINE", None: "not heard"}[edge["host_online"]]
+        parts.append(
+            f"Sparkplug {edge['state']}, host {host}, {edge['devices_born']} of {edge['devices']} devices born,"
+            f" {edge['records_unsettled']} records unsettled"
+        )
+    return ", ".join(parts)
 
 
 def _ago(seconds: float | None) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fieldline_gateway.links.serial import SerialSettings
-from fieldline_gateway.sinks.mqtt_config import MqttConfig
+from fieldline_gateway.sinks.config import SinkConfig, sinks
 from fieldline_gateway.store.log import GroupRules
 from fieldline_gateway.store.retention import RetentionRules
 from fieldline_gateway.store.store import StoreSettings
@@ -28,6 +28,7 @@ name = "site-1"                 # stands in topics
 data = "data"                   # store, registry, control socket; relative to this file
 log = "text"                    # or "json"
 log_level = "info"
+silent_after_s = 750            # a node that says nothing for so long is told of as away
 
 [serial]
 ports = ["/dev/ttyACM*", "/dev/ttyUSB*"]
@@ -37,15 +38,54 @@ baud = 115200
 max_mib = 1024                  # beyond it whole segments go: bulk first, alarms last, each loss reported
 max_age_days = 0                # 0: no bound
 
-# With no [mqtt] the gateway's own small listener serves subscribers on this machine.
+# With no [[sink]] the gateway's own small listener serves subscribers on this machine.
 [listener]
 bind = "127.0.0.1:1883"
 
-# [mqtt]
-# url = "mqtts://broker.example:8883"
+# Each [[sink]] has a place of its own in the store; docs/payloads.md shows what each kind publishes.
+# [[sink]]
+# kind = "json"                   # docs/payload-json.md
+# name = "json"                   # names its place in the store: a new name begins at the oldest reading
+# url = "mqtts://broker.example:8883"   # or urls = ["...", "..."]: the first that answers; ws:// and wss:// too
 # username = "site-1"
 # password_file = "mqtt.password"
+# version = "5"                   # or "3.1.1"; a broker that knows no MQTT 5.0 is spoken to in 3.1.1
+# topic = "fieldline/{gateway}/{node}/{cls}"
+# window = 1000                   # messages in flight
+# fresh_s = 10                    # what waited longer is backlog: it comes beside what is new, as historical
+# backlog_per_s = 0               # readings of backlog a second; 0: as fast as the broker takes them
+# retain = false                  # true: the broker keeps the newest, so nothing overtakes
+# user_properties = false         # MQTT 5.0: say gateway, node, class, stream, number, historical beside the payload
+# expiry_s = 0                    # MQTT 5.0: the broker drops what it could not deliver for so long; 0: never
+# homeassistant = false           # true: Home Assistant finds the sensors by itself
+
+# [[sink]]
+# kind = "fan"                    # {"TIME", "FANID", "FREQ", "RPM"}, one a second
+# url = "mqtt://broker.example"
+# topic = "fieldline/{gateway}/fans"
+# fan_id = "{name}-{sensor}"
+# pulses_per_turn = 2
+
+# [[sink]]
+# kind = "template"
+# url = "mqtt://broker.example"
+# topic = "plant/{name}/{quantity}"
+# payload = '{"v":{value},"u":"{unit}","t":"{time}","n":{number}}'
+# gap_payload = '{"missing":[{first},{last}],"why":"{reason}"}'
+
+# [[sink]]
+# kind = "sparkplug"              # Sparkplug B edge node; docs/sparkplug.md
+# url = "mqtt://broker.example"
+# group = "Fieldline"
+# edge = "site-1"
+# primary_host = "scada"          # without this line nobody is waited for
 """
+
+_MIGRATE = """[mqtt] is now a sink of its own; write in its place
+[[sink]]
+kind = "json"
+name = "mqtt"
+and leave the lines below it as they are"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +107,10 @@ class Config:
     log_level: str
     serial: SerialSettings
     store: StoreSettings
-    mqtt: MqttConfig | None
-    """The site's broker, or None: then the listener alone serves."""
+    silent_ms: int
+    """A node of which nothing is heard for so long is away."""
+    sinks: tuple[SinkConfig, ...]
+    """Where readings go; with none the listener alone serves."""
     listener: Bind | None
 
     @property
@@ -86,16 +128,20 @@ def load(path: Path) -> Config:
     if not _NAME.fullmatch(name):
         raise gateway.error("name", f"'name' {name!r} must be 1 to 64 letters, digits, '.', '_' or '-'")
     folder = path.resolve().parent
+    if root.has("mqtt"):
+        raise root.error("mqtt", _MIGRATE)
+    data = folder / (gateway.get("data", str, "data") or "data")
     config = Config(
         path=path,
         name=name,
-        data=folder / (gateway.get("data", str, "data") or "data"),
+        data=data,
         log_form=gateway.choice("log", ("text", "json"), "text"),
         log_level=gateway.choice("log_level", ("debug", "info", "warning", "error"), "info"),
         serial=_serial(root.table("serial"), folder),
         store=_store(root.table("store")),
-        mqtt=MqttConfig.from_table(root.table("mqtt"), name, folder) if root.has("mqtt") else None,
-        listener=_bind(root.table("listener")) if root.has("listener") or not root.has("mqtt") else None,
+        silent_ms=gateway.integer("silent_after_s", 750, low=10, high=86_400) * 1000,
+        sinks=sinks(root.tables("sink"), name, folder, data),
+        listener=_bind(root.table("listener")) if root.has("listener") or not root.has("sink") else None,
     )
     file.finish()
     if not config.serial.ports:

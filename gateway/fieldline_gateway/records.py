@@ -77,7 +77,14 @@ class StoredRecord:
     """A record with its place in the log."""
 
     seq: int
+    """0: one of several records that stand for a run of lost ones; the last of them has the run's last."""
     record: Record
+    late: bool = False
+    """It is backlog: it waited here while newer ones went, or for longer than what is live waits."""
+
+    def as_late(self) -> StoredRecord:
+        """The same as backlog."""
+        return StoredRecord(self.seq, self.record, True)
 
     @property
     def position(self) -> Position:

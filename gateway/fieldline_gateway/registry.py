@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+import struct
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -175,23 +176,19 @@ class Registry:
 
         Under a new key the node may count its boots from the start again: its window is forgotten.
         """
-        if len(node) != NODE_BYTES or not any(node):
-            raise UsageError(f"a node id has {NODE_BYTES} bytes and is not zero")
-        if len(key) != KEY_BYTES:
-            raise UsageError(f"a key has {KEY_BYTES} bytes, not {len(key)}")
+        return self.enroll_all([(node, name, key_number, key)], now_ms) == 1
+
+    def enroll_all(self, nodes: Iterable[tuple[bytes, str, int, bytes]], now_ms: int) -> int:
+        """enroll() for many (node, name, key number, key), all or none; how many were not known."""
+        new = 0
         with self._transaction() as db:
-            known = db.execute("SELECT key, added_ms FROM node WHERE id = ?", (node,)).fetchone()
-            if known is not None and known[0] == key:
-                now_ms = known[1]
-            elif known is not None:
-                db.execute("UPDATE heard SET epoch = -1, counter = -1 WHERE node = ?", (node,))
-            db.execute(
-                "INSERT INTO node VALUES (?, ?, ?, ?, ?, NULL) ON CONFLICT (id) DO UPDATE SET"
-                " name = excluded.name, key_number = excluded.key_number, key = excluded.key,"
-                " added_ms = excluded.added_ms, revoked_ms = NULL",
-                (node, name, key_number, key, now_ms),
-            )
-        return known is None
+            for node, name, key_number, key in nodes:
+                if len(node) != NODE_BYTES or not any(node):
+                    raise UsageError(f"a node id has {NODE_BYTES} bytes and is not zero")
+                if len(key) != KEY_BYTES:
+                    raise UsageError(f"a key has {KEY_BYTES} bytes, not {len(key)}")
+                new += _enroll(db, node, name, key_number, key, now_ms)
+        return new
 
     def revoke(self, node: bytes, now_ms: int) -> bool:
         """Take a node's right to speak; False where it is not known."""
@@ -200,20 +197,25 @@ class Registry:
 
     # --- the checkpoint
 
-    def load(self) -> Checkpoint:
-        """The last checkpoint, empty at the first start."""
-        return Checkpoint(
-            positions=dict(self._all("SELECT cls, seq FROM position")),
-            heard=tuple(
-                Heard(node, epoch, counter, stream, heard_ms, _pairs(boots, 8), hello)
-                for node, epoch, counter, stream, heard_ms, boots, hello in self._all("SELECT * FROM heard")
-            ),
-            settled=tuple(
-                Settled(node, stream, cls, _pairs(ranges, 4), oldest, next_number, gaps)
-                for node, stream, cls, ranges, oldest, next_number, gaps in self._all("SELECT * FROM settled")
-            ),
-            ended=tuple(tuple(row) for row in self._all("SELECT * FROM ended")),
-        )
+    # Of the last one, empty at the first start. Row by row: a start with 30,000 nodes does not hold them twice.
+
+    def positions(self) -> dict[int, int]:
+        """Where the logs stood."""
+        return dict(self._all("SELECT cls, seq FROM position"))
+
+    def heard(self) -> Iterator[Heard]:
+        """What was last heard of each node."""
+        for node, epoch, counter, stream, heard_ms, boots, hello in self._each("SELECT * FROM heard"):
+            yield Heard(node, epoch, counter, stream, heard_ms, _pairs(boots, _BOOT), hello)
+
+    def settled(self) -> Iterator[Settled]:
+        """The numbers that were on disk."""
+        for node, stream, cls, ranges, oldest, next_number, gaps in self._each("SELECT * FROM settled"):
+            yield Settled(node, stream, cls, _pairs(ranges, _RANGE), oldest, next_number, gaps)
+
+    def ended(self) -> list[tuple[bytes, int, int]]:
+        """(node, stream, UTC in ms) of streams that are over."""
+        return self._all("SELECT * FROM ended")
 
     def save(self, changed: Checkpoint) -> None:
         """Write what changed since the last checkpoint, and where the log stands; on disk when it returns."""
@@ -221,14 +223,14 @@ class Registry:
             db.executemany(
                 "INSERT OR REPLACE INTO heard VALUES (?, ?, ?, ?, ?, ?, ?)",
                 [
-                    (h.node, h.epoch, h.counter, h.stream, h.heard_ms, _bytes(h.boots, 8), h.hello)
+                    (h.node, h.epoch, h.counter, h.stream, h.heard_ms, _bytes(h.boots, _BOOT), h.hello)
                     for h in changed.heard
                 ],
             )
             db.executemany(
                 "INSERT OR REPLACE INTO settled VALUES (?, ?, ?, ?, ?, ?, ?)",
                 [
-                    (s.node, s.stream, s.cls, _bytes(s.ranges, 4), s.oldest, s.next, s.gaps)
+                    (s.node, s.stream, s.cls, _bytes(s.ranges, _RANGE), s.oldest, s.next, s.gaps)
                     for s in changed.settled
                 ],
             )
@@ -281,6 +283,11 @@ class Registry:
         with self._wrapped() as db:
             return db.execute(query, values).fetchall()
 
+    def _each(self, query: str) -> Iterator[Any]:
+        """Row by row."""
+        with self._wrapped() as db:
+            yield from db.execute(query)
+
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         with self._wrapped() as db:
@@ -301,10 +308,29 @@ class Registry:
             raise RegistryError(f"{self._path}: {error}") from error
 
 
-def _bytes(pairs: Iterable[tuple[int, int]], size: int) -> bytes:
-    return b"".join(value.to_bytes(size, "big") for pair in pairs for value in pair)
+def _enroll(db: sqlite3.Connection, node: bytes, name: str, key_number: int, key: bytes, now_ms: int) -> bool:
+    """Whether it was not known."""
+    known = db.execute("SELECT key, added_ms FROM node WHERE id = ?", (node,)).fetchone()
+    if known is not None and known[0] == key:
+        now_ms = known[1]
+    elif known is not None:
+        db.execute("UPDATE heard SET epoch = -1, counter = -1 WHERE node = ?", (node,))
+    db.execute(
+        "INSERT INTO node VALUES (?, ?, ?, ?, ?, NULL) ON CONFLICT (id) DO UPDATE SET"
+        " name = excluded.name, key_number = excluded.key_number, key = excluded.key,"
+        " added_ms = excluded.added_ms, revoked_ms = NULL",
+        (node, name, key_number, key, now_ms),
+    )
+    return known is None
 
 
-def _pairs(data: bytes, size: int) -> tuple[tuple[int, int], ...]:
-    values = [int.from_bytes(data[at : at + size], "big") for at in range(0, len(data), size)]
-    return tuple(zip(values[::2], values[1::2], strict=True))
+_BOOT = struct.Struct(">QQ")  # epoch, UTC in ms
+_RANGE = struct.Struct(">II")  # first, last
+
+
+def _bytes(pairs: Iterable[tuple[int, int]], form: struct.Struct) -> bytes:
+    return b"".join(form.pack(*pair) for pair in pairs)
+
+
+def _pairs(data: bytes, form: struct.Struct) -> tuple[tuple[int, int], ...]:
+    return tuple(form.iter_unpack(data))

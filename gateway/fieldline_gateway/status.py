@@ -1,6 +1,6 @@
 """What a running gateway tells of its nodes: plain JSON values, no secrets.
 
-Rules: reads state, changes nothing, and costs nothing while nobody asks.
+Rules: reads state, changes nothing that counts, and costs nothing while nobody asks.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ def nodes(states: Iterable[NodeState], now_ms: int) -> list[dict[str, Any]]:
 
 def node(state: NodeState, now_ms: int) -> dict[str, Any]:
     """A node: who it is, when it was heard, and what of each class is known."""
+    state.recall_hello()
     return {
         "node": state.node.id.hex(),
         "name": state.node.name,

@@ -121,7 +121,6 @@ def _row(content: Content) -> dict[str, Any]:
     for stored in content.records():
         times.append(stored.record.received_ms)
         nodes.add(stored.record.node)
-    last = content.frames[-1].seq if content.frames else name.first_seq - 1
     if content.holes:
         state = f"DAMAGED: {_missing(content)} records lost"
     elif content.place.next_seq is None:
@@ -132,8 +131,8 @@ def _row(content: Content) -> dict[str, Any]:
         "class": CLASS_NAMES[name.cls],
         "segment": str(name),
         "first_seq": name.first_seq,
-        "last_seq": last,
-        "count": len(content.frames),
+        "last_seq": content.next_seq - 1,
+        "count": content.count,
         "nodes": len(nodes),
         "bytes": content.place.bytes,
         "oldest": iso_time(min(times)) if times else None,
@@ -157,7 +156,7 @@ def _verify(words: argparse.Namespace) -> int:
             lost += _missing(content)
             for text in _lost_numbers(archive, content):
                 _say(words.json, name.cls, str(name), text)
-        checked += len(content.frames)
+        checked += content.count
     if words.json:
         print(json.dumps({"checked": checked, "lost": lost}))
     else:
@@ -226,10 +225,10 @@ def _export(words: argparse.Namespace) -> int:
         write = _csv_writer(out) if words.format == "csv" else _line_writer(out)
         for content in _contents(archive, classes):
             told = [json.loads(message) for stored in content.records()
-                    for _, message in payload.messages(stored.record)]  # fmt: skip
+                    for _, message, _ in payload.messages(stored.record)]  # fmt: skip
             told = [each for each in told if wanted.takes(each)]
             for stored in _lost_records(archive, content):  # of no known time: part of every answer
-                told += [json.loads(message) for _, message in payload.messages(stored.record)]
+                told += [json.loads(message) for _, message, _ in payload.messages(stored.record)]
             for each in told:
                 write(each)
             count += len(told)

@@ -1,7 +1,7 @@
 """`fieldline bench`: the project's own figures, for people or one JSON object a line.
 
-Rules: a bench is a module with `run(quick) -> list[Figure]`; it measures its reference beside the thing measured,
-in the same run, because machines are noisy. A figure says what it stands against.
+Rules: a bench is a module with `run(quick, **options) -> list[Figure]`; it measures its reference beside the thing
+measured, in the same run, because machines are noisy. A figure says what it stands against.
 """
 
 from __future__ import annotations
@@ -9,7 +9,12 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import signal
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -26,15 +31,40 @@ BENCHES = {
         "fieldline_harness.bench_rivals",
         "the durable way beside mosquitto's bridge and thingsboard-gateway (installed by the bench)",
     ),
+    "fleet": (
+        "fieldline_harness.bench_fleet",
+        "start and memory with a long past, cost under 30,000 simulated nodes",
+    ),
+    "soak": (
+        "fieldline_harness.bench_soak",
+        "what is lost while the gateway is killed and everything around it fails (simulated nodes)",
+    ),
+    "boards": ("fieldline_harness.bench_boards", "tests of the Board port that pass, by kind of board"),
     "node": (
         "fieldline_harness.bench_node",
         "the node's .mpy bytes and live heap, beside the board's budget",
     ),
 }
 
+OPTIONS: dict[str, dict[str, tuple[Callable[[str], Any], str]]] = {
+    "fleet": {
+        "nodes": (int, "enrolled nodes (30000)"),
+        "records": (int, "records in the store at the start (10000000)"),
+        "rate": (str, "reports a second of each node (1/60)"),
+        "out": (Path, "folder for the curve over nodes, fleet.csv"),
+    },
+    "soak": {
+        "kills": (int, "SIGKILLs of the gateway (1000)"),
+        "tails": (int, "torn and garbage tails (10000)"),
+        "seed": (int, "of what befalls it, to repeat a run"),
+    },
+}
+"""What a bench can be told, by bench: the type and what it means, with the default of the long form."""
+
 EPILOG = """examples:
   fieldline bench store             a table for people
   fieldline bench forward --json    one JSON object a line: name, value, unit, against
+  fieldline bench fleet --nodes 30000 --rate 1/60 --out curve
   fieldline bench all --quick       all of them, short: a smoke test, no figure to quote
 """
 
@@ -52,12 +82,36 @@ def main(argv: list[str]) -> int:
     parser.add_argument("name", choices=[*BENCHES, "all"], metavar="NAME", help="which one, or 'all'")
     parser.add_argument("--json", action="store_true", help="one JSON object a line on standard output")
     parser.add_argument("--quick", action="store_true", help="short runs: shows that it works, not how fast")
+    for name, options in OPTIONS.items():
+        group = parser.add_argument_group(f"bench {name}")
+        for option, (kind, what) in options.items():
+            group.add_argument(f"--{option}", type=kind, metavar=option.upper(), help=what)
     words = parser.parse_args(argv)
+    given = {
+        option for options in OPTIONS.values() for option in options if getattr(words, option) is not None
+    }
+    if foreign := given - OPTIONS.get(words.name, {}).keys():
+        parser.error(f"--{min(foreign)} is not for bench {words.name}")
     for name in BENCHES if words.name == "all" else [words.name]:
         module, what = BENCHES[name]
         print(f"bench {name}: {what} ...", file=sys.stderr)
-        _show(importlib.import_module(module).run(words.quick), words.json)
+        with _stopped_as_by_ctrl_c():
+            options = {option: getattr(words, option) for option in given}
+            figures = importlib.import_module(module).run(words.quick, **options)
+        _show(figures, words.json)
     return 0
+
+
+@contextmanager
+def _stopped_as_by_ctrl_c() -> Iterator[None]:
+    """SIGTERM, too, lets a bench stop the processes that it started."""
+    interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
+    before = signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGINT, interrupt)
 
 
 def _show(figures: list[Figure], as_json: bool) -> None:

@@ -23,6 +23,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from fieldline_gateway.mqtt.client import Address
 from fieldline_gateway.mqtt.codec import fields
 from fieldline_gateway.mqtt.window import Message
+from fieldline_gateway.pace import Pace
 from fieldline_gateway.records import KIND_REPORT, LIVE, TIME_NODE, Position, Record, StoredRecord
 from fieldline_gateway.sinks.mqtt import MqttSink
 from fieldline_gateway.sinks.mqtt_config import MqttConfig
@@ -54,8 +55,11 @@ class PlainPayload:
     def __init__(self) -> None:
         self._topic = fields.text(f"fieldline/{GATEWAY}/{NODE.hex()}/live")
 
-    def messages(self, record: Record) -> list[Message]:
-        return [(self._topic, record.payload)]
+    def forget(self) -> None:
+        """It keeps nothing."""
+
+    def messages(self, record: Record, late: bool = False) -> list[Message]:
+        return [(self._topic, record.payload, b"")]
 
 
 def plain_record(number: int) -> Record:
@@ -139,7 +143,7 @@ class Clock:
 def paho_turn(port: int, payload: Payload, records: list[Record]) -> Turn:
     """The messages of these records by paho-mqtt at its best: nothing but publish in a loop."""
     ready = [
-        (topic[2:].decode(), content) for record in records for topic, content in payload.messages(record)
+        (topic[2:].decode(), content) for record in records for topic, content, _ in payload.messages(record)
     ]
     client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv311)
     client.max_inflight_messages_set(PAHO_WINDOW)
@@ -241,7 +245,7 @@ class Bench:
     async def durable(self, folder: Path, turns: int, count: int) -> tuple[float, list[Turn]]:
         """The whole way through a store in `folder`."""
         store = await open_store(folder, 0, interval_ms=2)
-        reader = CountingReader(store.reader("bench"))
+        reader = CountingReader(store.reader("bench", Pace()))
         task = started(self._port, self._payload, reader)
         result = await self.against_paho(turns, lambda: durable_turn(store, reader, self.records(count)))
         await ended(task)

@@ -2,7 +2,8 @@
 
 Rules: store and bare loop alternate in short turns of one run, with the same number of bytes a turn, and
 their medians are compared. A slow disk (an SD card takes some 10 ms a sync) is this disk with a sleep after
-each fdatasync, for both alike, and is called emulated.
+each fdatasync, for both alike, and is called emulated. The records are those of a site of 100 nodes, one after
+the other, so that no two neighbours have a node or a number in common.
 """
 
 from __future__ import annotations
@@ -18,14 +19,16 @@ from pathlib import Path
 from fieldline_gateway.records import KIND_REPORT, LIVE, TIME_NODE, Position, Record
 from fieldline_gateway.store.files import DiskFile, DiskFiles, File
 from fieldline_gateway.store.log import GroupRules
-from fieldline_gateway.store.record import HEADER_SIZE
 from fieldline_gateway.store.retention import RetentionRules
+from fieldline_gateway.store.segment import Group
 from fieldline_gateway.store.state import StoreState
 from fieldline_gateway.store.store import Store, StoreSettings
 from fieldline_harness.figures import Figure
 
-PAYLOAD_BYTES = 85
-"""A record takes 150 bytes: a Report of some seven readings."""
+PAYLOAD_BYTES = 122
+"""A Report of eleven readings takes 118."""
+NODES = 100
+START_MS = 1_790_000_000_000
 SLOW_DISK_S = 0.010
 SEGMENT_BYTES = 16 * 1024 * 1024
 
@@ -86,9 +89,30 @@ class BareLoop:
 
 
 def record(number: int) -> Record:
+    """A report of the site, the `number`-th: the nodes take turns, a millisecond apart, each on its own clock."""
+    node, turn = number % NODES, number // NODES
     return Record(
-        LIVE, KIND_REPORT, b"benchfan", 1, number, number, 1, number, 0, TIME_NODE, 0, bytes(PAYLOAD_BYTES)
+        LIVE,
+        KIND_REPORT,
+        b"bench" + node.to_bytes(3, "big"),
+        0x5EED_0000 + node,
+        11 * turn + 1,
+        11 * turn + 11,
+        3,
+        turn,
+        START_MS + number // 1000 * 1000,
+        TIME_NODE,
+        START_MS + number,
+        bytes(PAYLOAD_BYTES),
     )
+
+
+def group_bytes(batch: int) -> int:
+    """What so many records take as one group."""
+    group = Group(1)
+    for number in range(batch):
+        group.add(record(number))
+    return group.size
 
 
 async def open_store(folder: Path, delay_s: float, interval_ms: float) -> Store:
@@ -108,27 +132,42 @@ async def open_store(folder: Path, delay_s: float, interval_ms: float) -> Store:
     return store
 
 
-async def cycle_ratio(folder: Path, batch: int, delay_s: float, turns: int, cycles: int) -> float:
-    """Time of a bare cycle over the time of a store's cycle: append a batch, wait until it is on disk."""
+async def cycle_ratio(folder: Path, batch: int, delay_s: float, turns: int, cycles: int, ahead: int) -> float:
+    """Time of a bare cycle over the time of a store's cycle: append a batch, wait until it is on disk.
+
+    `ahead`: batches that are appended before the oldest is waited for. With 1 a batch comes in while the one before
+    is synced, as the reports of nodes do; with 0 the disk waits for the next batch.
+    """
     store = await open_store(folder, delay_s, interval_ms=2 if delay_s else 0)
     bare = BareLoop(folder, delay_s)
-    data = bytes(batch * (HEADER_SIZE + PAYLOAD_BYTES))
+    data = bytes(group_bytes(batch))
     bare_s, store_s = [], []
     for turn in range(turns + 1):
         start = turn * cycles * batch
         batches = [[record(start + i * batch + j) for j in range(batch)] for i in range(cycles)]
         bare_time = bare.turn(cycles, data)
         began = time.perf_counter()
-        for records in batches:
-            for each in records:
-                position = store.append(each)
-            await store.wait_durable(position)
+        await append(store, batches, ahead)
         if turn:  # the first turn warms up
             bare_s.append(bare_time)
             store_s.append(time.perf_counter() - began)
     await store.close()
     bare.close()
     return statistics.median(bare_s) / statistics.median(store_s)
+
+
+async def append(store: Store, batches: list[list[Record]], ahead: int) -> None:
+    """Append batch by batch, at most `ahead` of them before the oldest is on disk; all are at the end."""
+    open_batches: deque[Position] = deque()
+    for records in batches:
+        for each in records:
+            position = store.append(each)
+        open_batches.append(position)
+        if len(open_batches) > ahead:
+            await store.wait_durable(open_batches.popleft())
+        else:
+            await asyncio.sleep(0)
+    await store.wait_durable(position)
 
 
 async def rate(folder: Path, batch: int, count: int, ahead: int) -> tuple[float, float]:
@@ -141,14 +180,7 @@ async def rate(folder: Path, batch: int, count: int, ahead: int) -> tuple[float,
     await store.wait_durable(store.append(batches[0][0]))
     written = _written_bytes()
     began = time.perf_counter()
-    open_batches: deque[Position] = deque()
-    for records in batches:
-        for each in records:
-            position = store.append(each)
-        open_batches.append(position)
-        if len(open_batches) > ahead:
-            await store.wait_durable(open_batches.popleft())
-    await store.wait_durable(position)
+    await append(store, batches, ahead)
     seconds = time.perf_counter() - began
     amplification = (_written_bytes() - written) / (count * PAYLOAD_BYTES)
     await store.close()
@@ -176,19 +208,27 @@ async def measure(folder: Path, quick: bool) -> list[Figure]:
     figures = []
     count = 100_000 if quick else 500_000
     per_s, _ = await rate(folder / "rate", 1000, count, ahead=4)
+    payload = f"payload of {PAYLOAD_BYTES}, {NODES} nodes"
     figures.append(
-        Figure("store.records_per_s", per_s, "records/s", f"{count} records of 150 bytes, each on disk")
+        Figure("store.records_per_s", per_s, "records/s", f"{count} records, {payload}, all on disk")
     )
     _, bytes_ratio = await rate(folder / "bytes", 100, count // 10, ahead=0)
-    figures.append(Figure("store.bytes_written", bytes_ratio, "x payload", "batches of 100, payload of 85"))
-    turns, cycles = (3, 20) if quick else (7, 60)
+    figures.append(
+        Figure(
+            "store.write_amplification", bytes_ratio, "x payload", f"to the device; batches of 100, {payload}"
+        )
+    )
+    turns, cycles = (2, 10) if quick else (7, 60)
     for batch in (1, 10, 100, 1000):
-        ratio = await cycle_ratio(folder / f"slow-{batch}", batch, SLOW_DISK_S, turns, cycles)
-        against = f"bare pwrite + fdatasync on an emulated 10 ms disk, batches of {batch}"
+        limit = f"bare pwrite + fdatasync on an emulated 10 ms disk, batches of {batch}"
         name = "store.cycle_ratio" if batch == QUOTED_BATCH else f"store.cycle_ratio.{batch}"
-        figures.append(Figure(name, ratio, "x limit", against))
+        for suffix, ahead, how in (("", 1, "the next comes in meanwhile"), (".alone", 0, "one at a time")):
+            ratio = await cycle_ratio(
+                folder / f"slow-{batch}-{ahead}", batch, SLOW_DISK_S, turns, cycles, ahead
+            )
+            figures.append(Figure(name + suffix, ratio, "x limit", f"{limit}, {how}"))
     for batch in (10, 100):
-        ratio = await cycle_ratio(folder / f"here-{batch}", batch, 0, turns, 5 * cycles)
-        against = "bare pwrite + fdatasync on this disk, no pause between groups"
+        ratio = await cycle_ratio(folder / f"here-{batch}", batch, 0, turns, 5 * cycles, ahead=0)
+        against = "bare pwrite + fdatasync on this disk, no pause between groups, one at a time"
         figures.append(Figure(f"store.cycle_ratio_here.{batch}", ratio, "x limit", against))
     return figures

@@ -89,6 +89,14 @@ class Mosquitto:
         """SIGKILL: no goodbye to its clients, nothing saved."""
         self._end(signal.SIGKILL)
 
+    def pause(self) -> None:
+        """SIGSTOP: connections are accepted by the kernel, and nobody ever answers; until resume()."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """It goes on where it stood."""
+        os.kill(self.pid, signal.SIGCONT)
+
     def stop(self) -> None:
         self._end(signal.SIGTERM)
 

@@ -6,6 +6,7 @@ nobody reads the raw dict. `finish()` refuses keys that nobody asked for, so a m
 
 from __future__ import annotations
 
+import difflib
 import re
 import tomllib
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from typing import Any, TypeVar
 T = TypeVar("T", str, int, float, bool)
 
 _TABLE = re.compile(r"^\s*\[\[?\s*([^\]]+?)\s*\]\]?")
+_AT_LINE = re.compile(r"\(at line (\d+), column \d+\)")
 _KEY = re.compile(r"^\s*(\"[^\"]*\"|'[^']*'|[A-Za-z0-9_.-]+)\s*=")
 
 
@@ -42,9 +44,8 @@ class Table:
         self._asked.add(key)
         if key not in self._values:
             if required:
-                raise self.error(
-                    key, f"'{key}' is missing in [{self.name}]; add a line: {key} = {_sample(kind)}"
-                )
+                where = f" in [{self.name.split('#')[0]}]" if self.name else ""
+                raise self.error(key, f"'{key}' is missing{where}; add a line: {key} = {_sample(kind)}")
             return default
         value = self._values[key]
         if kind is float and type(value) is int:
@@ -116,6 +117,10 @@ class Table:
         """Keys in the file that nobody asked for."""
         return (key for key in self._values if key not in self._asked)
 
+    def nearest(self, key: str) -> str | None:
+        """The key that somebody asked for and that looks most like `key`; None where none does."""
+        return next(iter(difflib.get_close_matches(key, sorted(self._asked - {key}), n=1)), None)
+
     def _child(self, key: str) -> str:
         return f"{self.name}.{key}" if self.name else key
 
@@ -125,11 +130,14 @@ class TomlFile:
 
     def __init__(self, path: Path, text: str) -> None:
         self.path = path
-        self._lines = text.splitlines()
+        self._lines = text.split("\n")  # as TOML does; splitlines() knows more ends of lines
         try:
             values = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise ConfigError(path, None, f"not valid TOML: {error}") from None
+        except RecursionError:
+            raise ConfigError(path, None, "not valid TOML: brackets are nested too deep") from None
+        except ValueError as error:  # TOMLDecodeError, and an integer of thousands of digits
+            line = _AT_LINE.search(str(error))
+            raise ConfigError(path, int(line[1]) if line else None, f"not valid TOML: {error}") from None
         self._tables: list[Table] = []
         self.root = self.child("", values)
 
@@ -154,10 +162,15 @@ class TomlFile:
         for table in self._tables:
             for key in table.unknown():
                 where = f" in [{table.name.split('#')[0]}]" if table.name else ""
-                raise table.error(key, f"'{key}' is not known{where}; remove it or correct its spelling")
+                nearest = table.nearest(key)
+                what = f"did you mean '{nearest}'?" if nearest else "remove it or correct its spelling"
+                raise table.error(key, f"'{key}' is not known{where}; {what}")
 
     def line_of(self, table: str, key: str | None) -> int | None:
-        """1-based line of `key` in `table` ('name#2': the third of an array), or of the table's header."""
+        """1-based line of `key` in `table` ('name#2': the third of an array), or of the table's header.
+
+        An inline table has no header: there it is the line of the key that holds it.
+        """
         current, seen, header = "", dict[str, int](), None
         for number, line in enumerate(self._lines, 1):
             if match := _TABLE.match(line):
@@ -177,6 +190,9 @@ class TomlFile:
                     current and f"{current}.{found}" == f"{table}.{key}"
                 ):
                     return number
+        if header is None and table:
+            parent, _, name = table.rpartition(".")
+            return self.line_of(parent, name.split("#")[0])
         return header
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 from pathlib import Path
 
 from fieldline_gateway.records import KIND_REPORT, LIVE, Record, StoredRecord
 from fieldline_gateway.store.files import Files
+from fieldline_gateway.store.segment import Group
 from fieldline_gateway.store.state import StoreState
 from fieldline_gateway.store.store import Store, StoreSettings
 from fieldline_wire.messages import Reading, Report
@@ -35,6 +37,14 @@ def report(
         NOW_MS,
         message.to_bytes() + pad,
     )
+
+
+def packed(records: Iterable[Record], first_seq: int, salt: int, room: int = 0) -> bytes:
+    """The records as one group in a segment with this salt."""
+    group = Group(first_seq)
+    for record in records:
+        group.add(record)
+    return group.to_bytes(salt, room)
 
 
 def new_store(files: Files, folder: Path, settings: StoreSettings | None = None) -> Store:

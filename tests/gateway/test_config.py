@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from fieldline_gateway.config import EXAMPLE, Bind, load
+from fieldline_gateway.sinks.config import JsonForm
+from fieldline_gateway.sinks.plain import FanForm, TemplateForm
+from fieldline_gateway.sparkplug.config import EdgeConfig
 from fieldline_host.tomlfile import ConfigError
 
 
@@ -17,6 +21,9 @@ def written(folder: Path, text: str) -> Path:
 
 
 LINKS = '[serial]\nports = ["tty*"]\n'
+JSON = '[[sink]]\nkind = "json"\nurl = "mqtt://b"\n'
+TEMPLATE = '[[sink]]\nkind = "template"\nurl = "mqtt://b"\n'
+SPARKPLUG = '[[sink]]\nkind = "sparkplug"\nurl = "mqtt://b"\n'
 
 
 def test_the_example_is_right(tmp_path: Path) -> None:
@@ -24,22 +31,34 @@ def test_the_example_is_right(tmp_path: Path) -> None:
     assert (config.name, config.data) == ("site-1", tmp_path / "data")
     assert config.serial.ports == ("/dev/ttyACM*", "/dev/ttyUSB*")
     assert config.listener == Bind("127.0.0.1", 1883)
-    assert config.mqtt is None
+    assert config.sinks == ()
 
 
-def test_with_its_broker_uncommented_the_example_is_right_too(tmp_path: Path) -> None:
+def test_with_its_sinks_uncommented_the_example_is_right_too_and_shows_the_defaults(tmp_path: Path) -> None:
     (tmp_path / "mqtt.password").write_text("secret\n")
-    text = EXAMPLE.replace("# [mqtt]", "[mqtt]").replace("# url", "url").replace("# user", "user")
-    text = text.replace('# password_file = "', f'password_file = "{tmp_path}/')
+    head, sinks = EXAMPLE.split("# [[sink]]", 1)
+    text = head + "# [[sink]]" + sinks
+    text = re.sub(r"^# (\[\[sink\]\]|[a-z_]+ = )", r"\1", text, flags=re.MULTILINE)
     config = load(written(tmp_path, text))
-    assert config.mqtt is not None
-    assert config.mqtt.address.port == 8883
+    assert [(sink.name, sink.kind) for sink in config.sinks] == [
+        (kind, kind) for kind in ("json", "fan", "template", "sparkplug")
+    ]
+    json_, fan, template, sparkplug = config.sinks
+    assert json_.mqtt.address.port == 8883 and json_.mqtt.password == b"secret"
     assert "secret" not in repr(config)
+    bare = load(written(tmp_path, LINKS + '[[sink]]\nkind = "json"\nurl = "mqtts://broker.example"\n')).sinks[
+        0
+    ]
+    for name in ("level", "topic", "window", "pace", "retain", "user_properties", "expiry_s"):
+        assert getattr(bare.mqtt, name) == getattr(json_.mqtt, name), name
+    assert fan.form == FanForm() and bare.form == JsonForm()
+    assert isinstance(template.form, TemplateForm)
+    assert isinstance(sparkplug.form, EdgeConfig) and sparkplug.form.primary_host == "scada"
 
 
 def test_the_listener_is_there_when_no_broker_is(tmp_path: Path) -> None:
     assert load(written(tmp_path, LINKS)).listener == Bind("127.0.0.1", 1883)
-    with_broker = load(written(tmp_path, LINKS + '[mqtt]\nurl = "mqtt://b"\n'))
+    with_broker = load(written(tmp_path, LINKS + JSON))
     assert with_broker.listener is None
 
 
@@ -53,7 +72,37 @@ def test_the_listener_is_there_when_no_broker_is(tmp_path: Path) -> None:
         (LINKS + "[store]\nmax_mb = 100\n", 4, "'max_mb' is not known"),
         (LINKS + '[listener]\nbind = "1883"\n', 4, "HOST:PORT"),
         (LINKS + '[listener]\nbind = "[::1]:99999"\n', 4, "HOST:PORT"),
-        (LINKS + '[mqtt]\nurl = "http://b"\n', 4, "no MQTT address"),
+        (LINKS + '[[sink]]\nkind = "json"\nurl = "http://b"\n', 5, "no MQTT address"),
+        (LINKS + '[mqtt]\nurl = "mqtt://b"\n', 3, r"\[\[sink\]\]\nkind"),
+        (LINKS + '[[sink]]\nurl = "mqtt://b"\n', 3, "'kind' is missing"),
+        (LINKS + '[[sink]]\nkind = "xml"\nurl = "mqtt://b"\n', 4, "json, fan, template, sparkplug"),
+        (LINKS + JSON + JSON, 6, "is there already"),
+        (LINKS + JSON + JSON + 'name = "two"\nclient_id = "fieldline-gateway-json"\n', 10, "another sink's"),
+        (LINKS + JSON + 'name = "listener"\n', 6, "and not listener"),
+        (LINKS + JSON + "fresh_s = 0\n", 6, "1 to 600"),
+        (LINKS + JSON + 'homeassistant_prefix = "a+"\n', 6, "must not be empty"),
+        (LINKS + JSON + 'payload = "x"\n', 6, "'payload' is not known"),
+        (
+            LINKS + '[[sink]]\nkind = "fan"\nurl = "mqtt://b"\nfan_id = "{number}"\n',
+            6,
+            "{number} is not known",
+        ),
+        (LINKS + '[[sink]]\nkind = "fan"\nurl = "mqtt://b"\ntopic = "{time}"\n', 6, "{time} is not known"),
+        (LINKS + TEMPLATE + 'payload = "x"\n', 3, "'topic' is missing"),
+        (LINKS + TEMPLATE + 'topic = "x"\n', 3, "'payload' is missing"),
+        (LINKS + TEMPLATE + 'topic = "x"\npayload = "{valu}"\n', 7, "known are {cls}"),
+        (
+            LINKS + TEMPLATE + 'topic = "x"\npayload = ""\ngap_payload = "{value}"\n',
+            8,
+            "{value} is not known",
+        ),
+        (LINKS + TEMPLATE + 'topic = "a/#"\npayload = ""\n', 6, "nor hold"),
+        (LINKS + SPARKPLUG + 'group = "a/b"\n', 6, "'group'"),
+        (LINKS + SPARKPLUG + 'edge = ""\n', 6, "'edge'"),
+        (LINKS + SPARKPLUG + 'primary_host = "#"\n', 6, "'primary_host'"),
+        (LINKS + SPARKPLUG + 'topic = "x"\n', 6, "'topic' is not known"),
+        (LINKS + SPARKPLUG + "retain = true\n", 6, "forbids it"),
+        (LINKS + "[gateway]\nsilent_after_s = 1\n", 4, "10 to"),
         (LINKS + '[mqqt]\nurl = "mqtt://b"\n', None, "mqqt"),
         (LINKS + "baud = 9\n", 3, "300 to"),
         ('[serial]\nports = "tty"\n', 2, "list of strings"),

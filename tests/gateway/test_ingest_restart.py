@@ -41,13 +41,13 @@ class Gateway:
 
     async def start(self) -> None:
         self.registry.open()
-        loaded = self.registry.load()
-        await self.store.open(loaded.positions)
+        positions = self.registry.positions()
+        await self.store.open(positions)
         self.ingest = Ingest(self.store, 1, self.registry.begin_run(1)[1])
         self.ingest.set_nodes(node.enrolled() for node in self._nodes)
-        checkpoint.load(self.ingest, loaded)
+        checkpoint.load(self.ingest, self.registry)
         for cls in (LIVE, ALARM, BULK):
-            position = Position(cls, loaded.positions.get(cls, 0))
+            position = Position(cls, positions.get(cls, 0))
             self.store.checkpoint(position)
             async for batch in self.store.replay(position):
                 checkpoint.replay(self.ingest, [stored.record for stored in batch])
@@ -210,6 +210,26 @@ async def test_a_checkpoint_that_could_not_be_saved_is_part_of_the_next(tmp_path
     checkpoint.give_back(gateway.ingest, lost)
     assert checkpoint.changes(gateway.ingest, {LIVE: 1}, NOW_MS) == lost
     assert checkpoint.changes(gateway.ingest, {LIVE: 1}, NOW_MS).heard == ()
+    await gateway.stop()
+
+
+async def test_what_the_last_hello_said_is_known_after_a_restart_without_another(tmp_path: Path) -> None:
+    """A node that dropped what is below 100 goes on at 100; it does not know that the gateway was restarted."""
+    files, node = LossyFiles(), FakeNode()
+    gateway = await started(files, tmp_path, node)
+    gateway.hear(node.hello([(LIVE, 5, 1), (ALARM, 1, 1), (BULK, 1, 1)], config_version=9), node.report(1, 4))
+    await gateway.on_disk()
+    gateway.hear(node.hello([(LIVE, 120, 100), (ALARM, 1, 1), (BULK, 1, 1)], config_version=10))
+    await gateway.on_disk()
+    assert {row.cls for row in gateway.save().settled} == {LIVE}, "a class without numbers needs no row"
+    await gateway.stop()
+    gateway = await started(files, tmp_path, node)
+    state = gateway.ingest.states[node.id]
+    assert state.config_version is None  # it costs nothing before it is needed
+    gateway.hear(node.report(100, 3))
+    await gateway.on_disk()
+    assert [number for _, _, number in await gateway.stored()][-3:] == [100, 101, 102]
+    assert state.config_version == 10
     await gateway.stop()
 
 

@@ -74,20 +74,39 @@ def test_a_bad_id_or_key_is_refused(registry: Registry, node: bytes, key: bytes)
         registry.enroll(node, "x", 0, key, 1)
 
 
+def loaded(registry: Registry) -> Checkpoint:
+    """The last checkpoint, read as a whole."""
+    return Checkpoint(
+        registry.positions(), tuple(registry.heard()), tuple(registry.settled()), tuple(registry.ended())
+    )
+
+
+def test_many_are_enrolled_together_or_not_at_all(registry: Registry) -> None:
+    rows = [(bytes(7) + bytes([number]), f"fan-{number}", 0, KEY) for number in range(1, 5)]
+    assert registry.enroll_all(rows[:3], 5) == 3
+    assert registry.enroll_all(rows, 6) == 1
+    assert [(node.name, node.added_ms) for node in registry.nodes()] == [
+        ("fan-1", 5), ("fan-2", 5), ("fan-3", 5), ("fan-4", 6),
+    ]  # fmt: skip
+    with pytest.raises(UsageError):
+        registry.enroll_all([(bytes(7) + b"	", "fan-9", 0, KEY), (bytes(8), "none", 0, KEY)], 7)
+    assert len(registry.nodes()) == 4
+
+
 def test_a_checkpoint_comes_back_as_it_was_saved(registry: Registry) -> None:
     heard = Heard(NODE, 3, 99, 7, 1000, ((2, 500), (3, 900)), b"hello")
     settled = Settled(NODE, 7, 1, ((1, 5), (9, 2**32 - 1)), 1, 3, 2)
     saved = Checkpoint({0: 4, 1: 2**40}, (heard,), (settled,), ())
     registry.save(saved)
-    assert again(registry).load() == saved
+    assert loaded(again(registry)) == saved
     registry.save(Checkpoint({1: 2**41}, (), (), ((NODE, 7, 2000),)))
-    loaded = registry.load()
-    assert loaded.positions == {0: 4, 1: 2**41}
-    assert loaded.settled == () and loaded.ended == ((NODE, 7, 2000),)
+    found = loaded(registry)
+    assert found.positions == {0: 4, 1: 2**41}
+    assert found.settled == () and found.ended == ((NODE, 7, 2000),)
 
 
 def test_an_empty_registry_has_an_empty_checkpoint(registry: Registry) -> None:
-    assert registry.load() == Checkpoint({}, (), (), ())
+    assert loaded(registry) == Checkpoint({}, (), (), ())
 
 
 def test_commands_wait_for_their_result(registry: Registry) -> None:

@@ -33,6 +33,7 @@ from fieldline_gateway.store import log as log_module
 from fieldline_gateway.store.files import DiskFiles, disk_error
 from fieldline_gateway.store.log import GroupRules
 from fieldline_gateway.store.reader import StoreReader
+from fieldline_gateway.store.record import Hole
 from fieldline_gateway.store.retention import RetentionRules
 from fieldline_gateway.store.segment import SegmentName
 from fieldline_gateway.store.store import Store, StoreSettings
@@ -71,7 +72,9 @@ def numbers(records: list[StoredRecord]) -> list[int]:
 async def drain(reader: StoreReader, limit: int = 1000) -> list[StoredRecord]:
     """All that the reader gives without waiting for more."""
     found: list[StoredRecord] = []
-    while any(reader._ready) or any(follower.behind for follower in reader.followers):
+    while any(lane.has_some for lane in reader.lanes()) or any(
+        u.next_backlog() for u in reader.unread.values()
+    ):
         found += await reader.next_batch(limit)
     return found
 
@@ -118,7 +121,7 @@ async def test_only_what_is_on_disk_is_read(tmp_path: Path) -> None:
         files.fault = lambda operation, name: StoreError("no", "full") if operation == "allocate" else None
         store.append(report(1))
         await until(lambda: store.held is not None)
-        assert not any(follower.behind for follower in reader.followers)
+        assert not any(lane.has_some for lane in reader.lanes())
 
 
 async def test_cursors_survive_and_what_was_not_committed_comes_again(tmp_path: Path) -> None:
@@ -164,7 +167,7 @@ async def test_cursors_are_saved_while_it_runs(tmp_path: Path) -> None:
         position = await put(store, 1, 3)
         reader.commit(position)
         await until(lambda: not reader.dirty)
-        assert store._state.cursors()["sink"][LIVE] == 3
+        assert store._state.cursors()["sink"][LIVE].live == 3
 
 
 async def test_a_number_is_never_given_twice_although_the_log_is_gone(tmp_path: Path) -> None:
@@ -315,8 +318,8 @@ async def test_a_disk_slower_than_the_nodes_asks_them_to_wait(
 
 async def test_a_file_of_a_newer_format_is_refused_with_what_to_do(tmp_path: Path) -> None:
     files = LossyFiles()
-    files.create(str(SegmentName(LIVE, 1, 1)).replace(".seg1", ".seg2"))
-    with pytest.raises(UsageError, match="has format 2"):
+    files.create(str(SegmentName(LIVE, 1, 1)).replace(".seg2", ".seg3"))
+    with pytest.raises(UsageError, match="has format 3"):
         async with opened(files, tmp_path):
             pass
 
@@ -454,6 +457,30 @@ async def test_each_sink_is_told_of_what_it_had_not_read(tmp_path: Path) -> None
         files, tmp_path, bounded(0)
     ) as store:  # told again after a restart: nothing was committed
         assert covered(await drain(store.reader("ahead"))) == [(4, 4), (5, 6)]
+
+
+@pytest.mark.usefixtures("little_memory")
+async def test_what_every_sink_was_told_of_is_forgotten_and_nothing_else(tmp_path: Path) -> None:
+    def evicted(store: Store) -> list[tuple[int, int]]:
+        parts = store._state.evicted(LIVE, Hole(1, 1000))
+        return [(seqs.first, seqs.last) for seqs, _ in parts]
+
+    files = LossyFiles()
+    async with opened(files, tmp_path, bounded(0)) as store:
+        told, behind = store.reader("told"), store.reader("behind")
+        await put(store, 1, 8, LIVE, PAD)  # two records a segment
+        await store.retain()
+        assert evicted(store) == [(1, 2), (3, 4), (5, 6)]
+        for reader in (told, behind):
+            for stored in await drain(reader):
+                if reader is told or stored.seq <= 2:
+                    reader.commit(stored.position)
+        await put(store, 9, 4, LIVE, PAD)
+        await store.retain()
+        assert evicted(store)[0] == (3, 4), "one sink was not told of it"
+    async with opened(files, tmp_path, bounded(0)) as store:
+        gaps = [s.record.first for s in await drain(store.reader("behind")) if s.record.kind == KIND_GAP]
+        assert gaps[0] == 3
 
 
 @pytest.mark.usefixtures("little_memory")

@@ -203,13 +203,15 @@ def test_whatever_a_segment_holds_nothing_is_raised(site: Path, noise: bytes, at
     folder = site / "data" / "store"
     folder.mkdir(parents=True, exist_ok=True)
     for number, first in enumerate((1, 50)):
-        name = f"live-{first:020d}-{number:08x}.seg1"
+        name = f"live-{first:020d}-{number:08x}.seg2"
         (folder / name).write_bytes(bytes(at) + noise)
     archive = Archive(site / "data")
     for place in archive.places(LIVE):
         content = archive.content(place)
         assert content is not None
-        assert [stored.seq for stored in content.records()] == sorted({frame.seq for frame in content.frames})
+        assert [stored.seq for stored in content.records()] == sorted(
+            {seq for block in content.blocks for seq in range(block.first_seq, block.next_seq)}
+        )
         if place.next_seq is not None:
             missing = sum(hole.last - hole.first + 1 for hole in content.holes)
-            assert len(content.frames) + missing == place.next_seq - place.name.first_seq
+            assert content.count + missing == place.next_seq - place.name.first_seq

@@ -16,19 +16,21 @@ from fieldline_gateway.records import ALARM, KIND_REPORT, LIVE, Position, Record
 from fieldline_gateway.store import segment
 from fieldline_gateway.store.files import File
 from fieldline_gateway.store.log import GroupRules
-from fieldline_gateway.store.record import encode
 from fieldline_gateway.store.segment import Group, SegmentName, SegmentWriter, Written
 from fieldline_gateway.store.store import Store, StoreSettings
 from tests.fakes.gateway_files import LossyFile, LossyFiles
-from tests.fakes.gateway_records import everything, new_store, report
+from tests.fakes.gateway_records import everything, new_store, packed, report
 
-SETTINGS = StoreSettings(segment_bytes=700, group=GroupRules(interval_ms=0, records=1000))
+SETTINGS = StoreSettings(segment_bytes=500, group=GroupRules(interval_ms=0, records=1000))
 GROUPS = (1, 3, 2, 5, 1, 4)
+LONG = StoreSettings(segment_bytes=32 * 1024, group=GroupRules(interval_ms=0, records=1000))
+"""For records with LONG_PAD: groups of several blocks, of which the long ones fill their last page."""
+LONG_PAD = bytes(range(1, 251)) * 11
 
 Acked = dict[Position, Record]
 
 
-async def write_until_cut(store: Store, acked: Acked, first: int) -> None:
+async def write_until_cut(store: Store, acked: Acked, first: int, pad: bytes = b"") -> None:
     """Append groups in two classes; note in `acked` what the store announced."""
     taken: Acked = {}
 
@@ -44,7 +46,7 @@ async def write_until_cut(store: Store, acked: Acked, first: int) -> None:
         for cls in (LIVE, ALARM):
             for _ in range(size if cls == LIVE else 1):
                 try:
-                    position = store.append(record := report(number, cls=cls))
+                    position = store.append(record := report(number, cls=cls, pad=pad))
                 except StoreHeld:
                     return
                 taken[position] = record
@@ -58,9 +60,9 @@ async def write_until_cut(store: Store, acked: Acked, first: int) -> None:
             done.cancel()
 
 
-async def one_boot(files: LossyFiles, folder: Path, acked: Acked, first: int) -> None:
+async def one_boot(files: LossyFiles, folder: Path, acked: Acked, first: int, pad: bytes = b"") -> None:
     """Open, check that all that was announced before is there, write more."""
-    store = new_store(files, folder, SETTINGS)
+    store = new_store(files, folder, LONG if pad else SETTINGS)
     try:
         await store.open()
         found = {
@@ -71,21 +73,21 @@ async def one_boot(files: LossyFiles, folder: Path, acked: Acked, first: int) ->
         }
         for position, record in acked.items():
             assert found.get(position) == record, f"{position} was announced and is lost or changed"
-        await write_until_cut(store, acked, first)
+        await write_until_cut(store, acked, first, pad)
     except StoreError:
         assert files.cut_at is not None  # no power while it opens: the next boot must cope
     finally:
         await store.close()
 
 
-def boots(folder: Path, cuts: list[int | None], seed: int, files: LossyFiles | None = None) -> int:
+def boots(folder: Path, cuts: list[int | None], seed: int, pad: bytes = b"") -> int:
     """Boots with the power cut at these operations; the number of operations of the last."""
     folder.mkdir(exist_ok=True)
-    files = files or LossyFiles()
+    files = LossyFiles()
     acked: Acked = {}
     for boot, cut in enumerate(cuts):
         files.cut_at = cut
-        asyncio.run(one_boot(files, folder, acked, first=1 + 100 * boot))
+        asyncio.run(one_boot(files, folder, acked, 1 + 100 * boot, pad))
         count = files.operations
         files = files.power_cycle(seed + boot)
     return count
@@ -97,6 +99,13 @@ def test_the_power_is_cut_at_every_operation(tmp_path: Path) -> None:
     for cut in range(operations + 1):
         for seed in (1, 2):
             boots(tmp_path / f"{cut}-{seed}", [cut, None], seed)
+
+
+def test_the_power_is_cut_at_every_operation_on_long_groups(tmp_path: Path) -> None:
+    operations = boots(tmp_path / "whole", [None], 0, LONG_PAD)
+    assert operations > 30
+    for cut in range(operations + 1):
+        boots(tmp_path / str(cut), [cut, None], cut, LONG_PAD)
 
 
 def test_the_power_is_cut_again_while_the_store_recovers(tmp_path: Path) -> None:
@@ -149,7 +158,7 @@ def leave_a_group_unsynced(files: LossyFiles, folder: Path) -> Acked:
         await store.close()
         name = next(name for name in map(SegmentName.parse, files.names()) if name)
         data = files.content(str(name))
-        files.open(str(name)).pwrite(encode(report(2), 2, 0, name.salt), len(data))
+        files.open(str(name)).pwrite(packed([report(2)], 2, name.salt), len(data))
         again = new_store(files, folder, SETTINGS)
         await again.open()
         found = {stored.position: stored.record for stored in await everything(again, LIVE)}

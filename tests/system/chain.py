@@ -1,7 +1,8 @@
 """The whole chain under one hand: emulated boards, gateway, mosquitto, a subscriber; and what can befall it.
 
 Rules: every process is one that a user would start, and is ended by its own id. The gateway runs on a disk that
-loses what was not synced (lossy_gateway.py). Misfortunes come from a seeded source, so that a run can be repeated.
+loses what was not synced (harness: lossy_gateway.py). Misfortunes come from a seeded source, so that a run can be
+repeated.
 """
 
 from __future__ import annotations
@@ -9,115 +10,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import secrets
-import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from random import Random
-from typing import Any
 
 from fieldline_boards.build import build
 from fieldline_boards.catalog import load_board
 from fieldline_boards.emulated.vm import VmBoard
 from fieldline_boards.identity import make_identity
-from fieldline_gateway.control import ask
-from fieldline_gateway.errors import UsageError
-from fieldline_gateway.registry import Registry
+from fieldline_harness.gateway_process import GatewayProcess
+from fieldline_harness.ledger import Key
 from fieldline_harness.mosquitto import Mosquitto
+from fieldline_harness.subscriber import Subscriber
 from fieldline_node.flash import SECTOR
 from fieldline_node.journal import Journal
 from fieldline_node.outbox import Outbox
-from fieldline_wire.codes import KEY_REPORT_MS, KEY_SAMPLE_MS
-from fieldline_wire.messages import Config
 from tests.fakes.flash import FakeFlash
-from tests.system.ledger import Key
-from tests.system.subscriber import Subscriber
 
 ROOT = Path(__file__).resolve().parents[2]
 # All that was acknowledged to the gateway is on the broker's disk when it stops, and its queue has no bound.
 BROKER = "allow_anonymous true\npersistence true\nmax_queued_messages 0\nmax_inflight_messages 1000"
 CLASS_NAMES = ("alarm", "live", "bulk")
-SENSOR_NODE = 0xFF  # wire.md 5.11
-
-
-class Gateway:
-    """`fieldline gateway run` in a process that loses what it did not sync."""
-
-    def __init__(self, folder: Path, ports: list[str], broker_port: int, environment: dict[str, str]) -> None:
-        self.folder = folder
-        self.config = folder / "gateway.toml"
-        self.log = folder / "gateway.log"
-        self.kills = 0
-        self._environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
-        self._process: asyncio.subprocess.Process | None = None
-        folder.mkdir(parents=True)
-        self.config.write_text(
-            f'[gateway]\nname = "judged"\n[serial]\nports = {json.dumps(ports)}\n'
-            f'[mqtt]\nurl = "mqtt://127.0.0.1:{broker_port}"\n'
-        )
-
-    async def enroll(self, node: bytes, key: bytes) -> None:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "fieldline_cli.main", "gateway", "enroll", "-c", str(self.config), node.hex(),
-            stdin=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        await process.communicate(key.hex().encode() + b"\n")
-        assert process.returncode == 0
-
-    def desire(self, nodes: Iterable[bytes], sample_ms: int) -> None:
-        """What the nodes are to be set to, from their first Hello on."""
-        wanted = Config(
-            1, [(SENSOR_NODE, KEY_SAMPLE_MS, sample_ms), (SENSOR_NODE, KEY_REPORT_MS, 4 * sample_ms)]
-        )
-        registry = Registry(self.folder / "data" / "registry.db")
-        registry.open()
-        for node in nodes:
-            registry.set_desired(node, wanted.version, wanted.to_bytes())
-        registry.close()
-
-    async def start(self) -> None:
-        command = (
-            sys.executable,
-            "-m",
-            "tests.system.lossy_gateway",
-            "gateway",
-            "run",
-            "-c",
-            str(self.config),
-        )
-        with self.log.open("ab") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                *command, stdout=log, stderr=log, cwd=ROOT, env=self._environment
-            )
-
-    async def kill(self) -> None:
-        """SIGKILL: with this disk, a power cut."""
-        await self._end(signal.SIGKILL)
-        self.kills += 1
-
-    async def stop(self) -> int:
-        """SIGTERM; its exit status."""
-        return await self._end(signal.SIGTERM)
-
-    async def _end(self, how: signal.Signals) -> int:
-        process, self._process = self._process, None
-        if process is None:
-            return 0
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(how)
-        return await asyncio.wait_for(process.wait(), 30)
-
-    async def status(self) -> dict[str, Any]:
-        """{} while it does not answer."""
-        try:
-            told: dict[str, Any] = await asyncio.to_thread(
-                ask, self.folder / "data" / "control.sock", "status"
-            )
-        except UsageError:
-            return {}
-        return told
+LOSSY = (sys.executable, "-m", "fieldline_harness.lossy_gateway")
 
 
 class Chain:
@@ -149,7 +65,13 @@ class Chain:
             self.boards[node] = VmBoard(self.spec, home, unique_id=node, files=folder / "firmware")
         self._keys = keys
         ports = [board.port for board in self.boards.values()]
-        self.gateway = Gateway(folder / "gateway", ports, self.broker.port, environment or {})
+        self.gateway = GatewayProcess(
+            folder / "gateway",
+            f'[gateway]\nname = "judged"\n[serial]\nports = {json.dumps(ports)}\n'
+            f'[[sink]]\nkind = "json"\nurl = "mqtt://127.0.0.1:{self.broker.port}"\n',
+            command=LOSSY,
+            environment=environment,
+        )
         self.subscriber = Subscriber(self.broker.port)
         self.counts = dict.fromkeys(("gateway kills", "broker restarts", "cable cuts", "power cuts"), 0)
         self._stack = contextlib.AsyncExitStack()
@@ -158,7 +80,7 @@ class Chain:
         self._stack.enter_context(self.broker)
         self.subscriber.connect()
         self._stack.enter_context(self.subscriber)
-        await asyncio.gather(*(self.gateway.enroll(node, key) for node, key in self._keys.items()))
+        self.gateway.enroll(self._keys)
         self.gateway.desire(self._keys, self._sample_ms)
         await self.gateway.start()
         self._stack.push_async_callback(self.gateway.stop)

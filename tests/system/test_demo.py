@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from fieldline_harness.mosquitto import Mosquitto
-from tests.system.subscriber import Subscriber
+from fieldline_harness.subscriber import Subscriber
 
 DEMO = (sys.executable, "-m", "fieldline_cli.main", "demo", "--plain")
 STOPS_S = 40  # the gateway drains and syncs; four boards go off

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 
-from tests.system.ledger import Ledger
+from fieldline_harness.ledger import Ledger
 
 KEY = ("00", 7, "live")
 
 
-def reading(number: int, value: float = 1.0) -> bytes:
-    return json.dumps({"node": "00", "stream": 7, "class": "live", "number": number, "value": value}).encode()
+def reading(number: int, value: float = 1.0, *, backlog: bool = False) -> bytes:
+    content = {"node": "00", "stream": 7, "class": "live", "number": number, "value": value}
+    more = {"historical": backlog} | ({"backlog": True} if backlog else {})
+    return json.dumps(content | more).encode()
 
 
 def gap(first: int, last: int) -> bytes:
@@ -37,6 +39,12 @@ def test_a_missing_number_is_found() -> None:
 
 def test_disorder_is_found() -> None:
     assert "out of order: 2" in faults(reading(1), reading(3), reading(2), accepted=3)[0]
+
+
+def test_backlog_comes_beside_what_is_live_and_each_in_its_order() -> None:
+    late = [reading(number, backlog=True) for number in (1, 2, 3)]
+    assert faults(reading(4), late[0], reading(5), late[1], late[2], reading(2), accepted=5) == []
+    assert "out of order: 2" in faults(reading(4), late[0], late[2], late[1], accepted=4)[0]
 
 
 def test_one_number_for_two_readings_is_found() -> None:

@@ -7,6 +7,7 @@ and is replayed at the start, before anything is heard or answered.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Protocol
 
 from fieldline_gateway.errors import StoreHeld
 from fieldline_gateway.ingest.clock import Boots
@@ -20,12 +21,22 @@ from fieldline_wire.messages import Hello
 from fieldline_wire.seal import ReplayWindow
 
 
-def load(ingest: Ingest, checkpoint: Checkpoint) -> None:
-    """Take over a checkpoint; state of nodes that are not enrolled is left alone."""
-    for node, stream, _ in checkpoint.ended:
+class Saved(Protocol):
+    """Where the last checkpoint is kept."""
+
+    def ended(self) -> Iterable[tuple[bytes, int, int]]: ...
+
+    def heard(self) -> Iterable[Heard]: ...
+
+    def settled(self) -> Iterable[Settled]: ...
+
+
+def load(ingest: Ingest, saved: Saved) -> None:
+    """Take over the last checkpoint; state of nodes that are not enrolled is left alone."""
+    for node, stream, _ in saved.ended():
         if node in ingest.states:
-            ingest.states[node].ended.add(stream)
-    for heard in checkpoint.heard:
+            ingest.states[node].end_stream(stream)
+    for heard in saved.heard():
         state = ingest.states.get(heard.node)
         if state is None:
             continue
@@ -36,8 +47,8 @@ def load(ingest: Ingest, checkpoint: Checkpoint) -> None:
         if heard.stream is not None:
             state.begin_stream(heard.stream)
         if heard.hello is not None:
-            _note_hello(state, heard.hello)
-    for row in checkpoint.settled:
+            state.keep_hello(heard.hello)
+    for row in saved.settled():
         state = ingest.states.get(row.node)
         if state is not None:
             _load_settled(state, row)
@@ -109,7 +120,7 @@ def _load_settled(state: NodeState, row: Settled) -> None:
         if row.stream in state.ended:
             return
         state.streams[row.stream] = new_stream()
-        state.ended.add(row.stream)
+        state.end_stream(row.stream)
     numbers = state.streams[row.stream][row.cls]
     numbers.seen = NumberSet(row.ranges)
     numbers.durable = NumberSet(row.ranges)
@@ -119,13 +130,14 @@ def _load_settled(state: NodeState, row: Settled) -> None:
 
 
 def _settled(state: NodeState) -> list[Settled]:
-    """Of all streams that are not over, what is on disk."""
+    """Of all streams that are not over, what is on disk, class by class; nothing of a class without numbers."""
     return [
         Settled(
             state.node.id, stream, cls, numbers.durable.ranges, numbers.oldest, numbers.next, numbers.gaps
         )
         for stream, classes in state.streams.items()
         for cls, numbers in classes.items()
+        if numbers.last > 0
     ]
 
 
@@ -147,15 +159,6 @@ def _replay_hello(state: NodeState, record: Record) -> None:
     if hello.stream != state.stream:
         state.begin_stream(hello.stream)
     state.note_hello(hello, record.payload)
-
-
-def _note_hello(state: NodeState, payload: bytes) -> None:
-    try:
-        hello = Hello.from_bytes(payload)
-    except PeerError:
-        return
-    if hello.stream == state.stream:
-        state.note_hello(hello, payload)
 
 
 def _heard(state: NodeState) -> Heard:

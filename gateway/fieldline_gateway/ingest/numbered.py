@@ -78,8 +78,9 @@ class Numbered:
             self._store_missing(came, numbers, message)
 
     def _wait(self, came: Came, numbers: ClassState, message: Report | Gap) -> None:
-        if message.first in numbers.waiting or len(numbers.waiting) < MAX_WAITING:
-            numbers.waiting[message.first] = came, message
+        waiting = numbers.waiting = numbers.waiting or {}
+        if message.first in waiting or len(waiting) < MAX_WAITING:
+            waiting[message.first] = came, message
         numbers.early += 1
         if numbers.early % ASK_AFTER == 0:
             # The node does not send what is missing: its Hello will say what it still has.

@@ -223,9 +223,9 @@ def _kind_of_repeat(came: Came, tag: bytes) -> str:
     """Whether an authentic message that the window refuses is a repeat or a second device's."""
     state = came.state
     place = (came.header.epoch, came.header.counter)
-    known = state.recent.get(place)
-    if known is not None:
-        return refusals.REPLAY if known == tag else refusals.CLONE
+    same = state.recent.same(*place, tag) if state.recent is not None else None
+    if same is not None:
+        return refusals.REPLAY if same else refusals.CLONE
     if came.header.epoch < state.epoch:
         times = state.rival[2] + 1 if place > state.rival[:2] else 1
         state.rival = (*place, times)

@@ -23,7 +23,9 @@ class NumberSet:
     __slots__ = ("_ranges",)
 
     def __init__(self, ranges: Iterable[tuple[int, int]] = ()) -> None:
-        self._ranges: list[tuple[int, int]] = []
+        self._ranges: (
+            list[tuple[int, int]] | tuple[tuple[int, int], ...]
+        ) = ()  # a list from the first number on
         for first, last in ranges:
             self.add(first, last)
 
@@ -49,7 +51,10 @@ class NumberSet:
     def add(self, first: int, last: int) -> None:
         """Settle the numbers `first` to `last`."""
         ranges = self._ranges
-        if ranges and first == ranges[-1][1] + 1:
+        if isinstance(ranges, tuple):
+            self._ranges = [(first, last)]
+            return
+        if first == ranges[-1][1] + 1:
             ranges[-1] = (ranges[-1][0], last)  # the usual case: the next ones in order
             return
         at = self._at(first)
@@ -91,8 +96,8 @@ class NumberSet:
         """The Ack for what is settled (wire.md 5.10): of many ranges the highest."""
         ranges = self._ranges
         if ranges and ranges[0][0] == 1:
-            return Ack(cls, stream, ranges[0][1] + 1, status, hold, ranges[1:][-MAX_RANGES:])
-        return Ack(cls, stream, 1, status, hold, ranges[-MAX_RANGES:])
+            return Ack(cls, stream, ranges[0][1] + 1, status, hold, list(ranges[1:][-MAX_RANGES:]))
+        return Ack(cls, stream, 1, status, hold, list(ranges[-MAX_RANGES:]))
 
     def _at(self, number: int) -> int:
         """How many ranges begin at or below `number`."""

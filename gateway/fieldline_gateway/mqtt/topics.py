@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator
 from typing import Generic, TypeVar
 
+from fieldline_gateway.mqtt.codec import reasons
 from fieldline_gateway.mqtt.errors import ProtocolError
 
 MAX_LEVELS = 200
@@ -21,9 +22,10 @@ V = TypeVar("V")
 def levels_of(topic: str) -> list[str]:
     """The levels of a name or filter; ProtocolError where there are too many or none."""
     if not topic:
-        raise ProtocolError("MQTT-4.7.3-1", "an empty topic")
+        raise ProtocolError("MQTT-4.7.3-1", "an empty topic", reasons.TOPIC_NAME_INVALID)
     if topic.count("/") >= MAX_LEVELS:
-        raise ProtocolError("MQTT-4.8.0-1", f"a topic of more than {MAX_LEVELS} levels is not served here")
+        text = f"a topic of more than {MAX_LEVELS} levels is not served here"
+        raise ProtocolError("MQTT-4.8.0-1", text, reasons.TOPIC_NAME_INVALID)
     return topic.split("/")
 
 
@@ -32,9 +34,11 @@ def filter_levels(topic: str) -> list[str]:
     levels = levels_of(topic)
     for number, level in enumerate(levels, 1):
         if "#" in level and (level != "#" or number != len(levels)):
-            raise ProtocolError("MQTT-4.7.1-2", f"'#' is not the whole last level of {topic[:64]!r}")
+            text = f"'#' is not the whole last level of {topic[:64]!r}"
+            raise ProtocolError("MQTT-4.7.1-2", text, reasons.TOPIC_FILTER_INVALID)
         if "+" in level and level != "+":
-            raise ProtocolError("MQTT-4.7.1-3", f"'+' is not a whole level of {topic[:64]!r}")
+            text = f"'+' is not a whole level of {topic[:64]!r}"
+            raise ProtocolError("MQTT-4.7.1-3", text, reasons.TOPIC_FILTER_INVALID)
     return levels
 
 

@@ -2,8 +2,8 @@
 
 Rules: messages leave in the order they came and are delivered in that order, whatever the order of the
 PUBACKs. Packet identifiers follow from the place in the stream, so a run costs arithmetic, not a dictionary.
-What is in flight is at most `size`; what was sent and not acknowledged is kept, and sent again under the same
-identifiers.
+What is in flight is at most `size`, and at most what the server allows; what was sent and not acknowledged is
+kept, and sent again under the same identifiers.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
-from fieldline_gateway.mqtt.codec.fields import MAX_PACKET_ID
+from fieldline_gateway.mqtt.codec.fields import PUBLISH_IDS
 
-Message = tuple[bytes, bytes]
-"""(topic as fields.text gives it, payload)"""
+Message = tuple[bytes, bytes, bytes]
+"""(topic as fields.text gives it, payload, properties of MQTT 5.0 as properties.encode_message gives them)"""
 
 MAX_WINDOW = 10_000
-"""Far under the 65,535 identifiers, so that a late PUBACK never means another message."""
+"""Far under the 65,000 identifiers, so that a late PUBACK never means another message."""
 
 T = TypeVar("T")
 
@@ -28,6 +28,8 @@ class Run(NamedTuple):
 
     messages: list[Message]
     first_id: int
+    repeated: bool = False
+    """They were sent on an earlier connection already."""
 
 
 class Window(Generic[T]):
@@ -36,8 +38,10 @@ class Window(Generic[T]):
     def __init__(self, size: int) -> None:
         self.size = size
         self.unknown_acks = 0
+        self._allowed = size
         self._messages: list[Message] = []  # not delivered, oldest first
         self._oldest = 0  # number in the stream of the first of _messages
+        self._next = 0  # number in the stream of the first that was not sent on this connection
         self._sent = 0  # number in the stream of the first that was never sent
         self._early: set[int] = set()  # numbers acknowledged before an older one
         self._marks: deque[tuple[int, T]] = deque()
@@ -49,8 +53,12 @@ class Window(Generic[T]):
 
     @property
     def in_flight(self) -> int:
-        """Messages that were sent and are not delivered."""
-        return self._sent - self._oldest
+        """Messages that were sent on this connection and are not delivered."""
+        return self._next - self._oldest
+
+    def allow(self, count: int) -> None:
+        """The server takes so many in flight and no more: its Receive Maximum (5.0: 3.2.2.3.3)."""
+        self._allowed = min(self.size, count)
 
     def put(self, messages: Iterable[Message], mark: T) -> None:
         """Append messages (or none); `mark` is delivered when they and all before them are."""
@@ -58,17 +66,23 @@ class Window(Generic[T]):
         self._marks.append((self._oldest + len(self._messages), mark))
 
     def take(self) -> Run:
-        """What may be sent now for the first time; it counts as sent. Often empty."""
+        """What may be sent now: first what an earlier connection left, then what is new. Often empty."""
         start = self.in_flight
-        messages = self._messages[start : self.size]
-        first = self._id(self._sent)
-        self._sent += len(messages)
-        return Run(messages, first)
+        repeated = self._next < self._sent
+        stop = min(self._allowed, self._sent - self._oldest) if repeated else self._allowed
+        messages = self._messages[start:stop]
+        first = self._id(self._next)
+        self._next += len(messages)
+        self._sent = max(self._sent, self._next)
+        return Run(messages, first, repeated)
 
     def repeat(self) -> Run:
-        """All that was sent and is not delivered, for a new connection [MQTT-4.4.0-1]."""
+        """For a new connection: what was sent and is not delivered [MQTT-4.4.0-1]; take() has the rest of it."""
         self._early.clear()
-        return Run(self._messages[: self.in_flight], self._id(self._oldest))
+        self._next = self._oldest
+        if self._next == self._sent:
+            return Run([], self._id(self._next), True)
+        return self.take()
 
     def acknowledge(self, packet_ids: Sequence[int]) -> int:
         """Take PUBACKs in; how many messages are delivered by them. Unknown identifiers are counted."""
@@ -90,12 +104,39 @@ class Window(Generic[T]):
             out.append(marks.popleft()[1])
         return out
 
+    def message(self, packet_id: int) -> Message | None:
+        """The message in flight under this identifier, or None."""
+        number = self._number(packet_id)
+        return None if number is None else self._messages[number - self._oldest]
+
+    def resend(self, packet_ids: Iterable[int]) -> list[Run]:
+        """Messages in flight that the server did not take, to be sent once more under the same identifiers.
+
+        An identifier is free after its PUBACK, so they are no repeats in the sense of DUP.
+        """
+        numbers = sorted(n for n in {self._number(packet_id) for packet_id in packet_ids} if n is not None)
+        runs: list[Run] = []
+        last = -2
+        for number in numbers:
+            if number != last + 1:
+                runs.append(Run([], self._id(number)))
+            runs[-1].messages.append(self._messages[number - self._oldest])
+            last = number
+        return runs
+
     def _id(self, number: int) -> int:
-        return number % MAX_PACKET_ID + 1
+        return number % PUBLISH_IDS + 1
+
+    def _number(self, packet_id: int) -> int | None:
+        """The number in the stream of what is in flight under this identifier."""
+        number = self._oldest + (packet_id - self._id(self._oldest)) % PUBLISH_IDS
+        if packet_id > PUBLISH_IDS or number >= self._next or number in self._early:
+            return None
+        return number
 
     def _acknowledge_one(self, packet_id: int) -> None:
-        number = self._oldest + (packet_id - self._id(self._oldest)) % MAX_PACKET_ID
-        if number >= self._sent or number in self._early:
+        number = self._number(packet_id)
+        if number is None:
             self.unknown_acks += 1
             return
         self._early.add(number)

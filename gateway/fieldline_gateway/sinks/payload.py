@@ -23,6 +23,7 @@ from fieldline_gateway.records import (
     TIME_NODE,
     Record,
 )
+from fieldline_gateway.sinks.tags import Tags
 from fieldline_wire import messages as wire
 from fieldline_wire.errors import PeerError
 from fieldline_wire.quantities import QUANTITIES
@@ -32,6 +33,7 @@ DEFAULT_TOPIC = "fieldline/{gateway}/{node}/{cls}"
 UNKNOWN_NODE = "unknown"
 """Stands for {node} where the store lost records and cannot say whose."""
 
+_BACKLOG = ',"backlog":true'
 _TIME_QUALITY = {TIME_NODE: "node", TIME_MAPPED: "mapped", TIME_ARRIVAL: "arrival"}
 # wire.md 5.9
 _REASONS = {
@@ -57,8 +59,12 @@ _LEVELS = {10: "debug", 20: "info", 30: "warning", 40: "error"}
 class Payload(Protocol):
     """What a sink publishes for a record."""
 
-    def messages(self, record: Record) -> list[Message]:
-        """The MQTT messages of a record, in the order of their numbers."""
+    def messages(self, record: Record, late: bool = False) -> list[Message]:
+        """The MQTT messages of a record, in the order of their numbers. `late`: it is backlog."""
+        ...
+
+    def forget(self) -> None:
+        """What was given out and is not delivered will be asked for again."""
         ...
 
 
@@ -80,12 +86,16 @@ def topic_error(template: str) -> str:
 class JsonPayload:
     """docs/payload-json.md. `gateway` is this gateway's name in topics; `topic` passed topic_error."""
 
-    def __init__(self, gateway: str, topic: str = DEFAULT_TOPIC) -> None:
+    def __init__(self, gateway: str, topic: str = DEFAULT_TOPIC, tags: Tags | None = None) -> None:
         self._gateway = gateway
         self._template = topic
+        self._tags = tags or Tags(gateway)
         self._topic = lru_cache(maxsize=4096)(self._make_topic)  # (node, last level): a site's nodes
 
-    def messages(self, record: Record) -> list[Message]:
+    def forget(self) -> None:
+        """It keeps nothing of what it gave."""
+
+    def messages(self, record: Record, late: bool = False) -> list[Message]:
         if record.kind == KIND_DAMAGE:
             return [self._damage(record)]
         try:
@@ -93,9 +103,9 @@ class JsonPayload:
         except PeerError as error:
             return [self._undecodable(record, str(error))]
         if isinstance(message, wire.Report):
-            return self._readings(record, message)
+            return self._readings(record, message, late)
         if isinstance(message, wire.Gap):
-            return [self._gap(record, message)]
+            return [self._gap(record, message, late)]
         match message:
             case wire.Hello():
                 return [self._other(record, "health", _health(message))]
@@ -107,14 +117,17 @@ class JsonPayload:
                 return [self._other(record, "config", _config(message))]
         return [self._undecodable(record, f"message type {record.payload[0]} is not known")]
 
-    def _readings(self, record: Record, report: wire.Report) -> list[Message]:
+    def _readings(self, record: Record, report: wire.Report, late: bool) -> list[Message]:
         topic = self._topic(record.node, CLASS_NAMES[record.cls])
         head = (
             f'{{"node":"{record.node.hex()}","stream":{report.stream},'
             f'"class":"{CLASS_NAMES[record.cls]}","number":'
         )
         quality = f',"time_quality":"{_TIME_QUALITY[record.time_quality]}","sensor":'
-        tail = f',"historical":{"true" if report.historical else "false"}'
+        historical = late or report.historical
+        tail = f',"historical":{"true" if historical else "false"}{_BACKLOG if late else ""}'
+        tags = self._tags.of(record.node, record.cls, report.stream, historical)
+        tagged = self._tags.number
         number, base = report.first, record.time_ms
         out = []
         for reading in report.readings:
@@ -126,19 +139,21 @@ class JsonPayload:
                 f'{head}{number},"time":"{iso_time(base + 10 * reading.offset)}"{quality}{reading.sensor}'
                 f"{before}{value}{after}{tail}{_flags(reading.flags) if reading.flags else ''}}}"
             )
-            out.append((topic, text.encode()))
+            out.append((topic, text.encode(), tagged(tags, number)))
             number += 1
         return out
 
-    def _gap(self, record: Record, gap: wire.Gap) -> Message:
+    def _gap(self, record: Record, gap: wire.Gap, late: bool) -> Message:
         content = {
             "node": record.node.hex(),
             "stream": gap.stream,
             "class": CLASS_NAMES[record.cls],
-            "gap": {"first": gap.first, "last": gap.last, "reason": _named(_REASONS, gap.reason)},
+            "gap": {"first": gap.first, "last": gap.last, "reason": gap_reason(gap.reason)},
             **_time(record),
+            **({"backlog": True} if late else {}),
         }
-        return self._topic(record.node, CLASS_NAMES[record.cls]), _json(content)
+        tags = self._tags.of(record.node, record.cls, gap.stream, late)
+        return self._topic(record.node, CLASS_NAMES[record.cls]), _json(content), tags
 
     def _damage(self, record: Record) -> Message:
         content = {
@@ -146,19 +161,30 @@ class JsonPayload:
             "damage": {"first_record": record.first, "last_record": record.last},
             **_time(record),
         }
-        return self._topic(b"", CLASS_NAMES[record.cls]), _json(content)
+        tags = self._tags.of(b"", record.cls, 0, False)
+        return self._topic(b"", CLASS_NAMES[record.cls]), _json(content), tags
 
     def _other(self, record: Record, level: str, content: dict[str, object]) -> Message:
-        return self._topic(record.node, level), _json({"node": record.node.hex(), **_time(record), **content})
+        body = _json({"node": record.node.hex(), **_time(record), **content})
+        return self._topic(record.node, level), body, self._tags.of(record.node, record.cls, 0, False)
 
     def _undecodable(self, record: Record, why: str) -> Message:
         return self._other(
             record, "undecodable", {"kind": record.kind, "raw": record.payload.hex(), "error": why}
         )
 
-    def _make_topic(self, node: bytes, level: str) -> bytes:
+    def topic(self, node: bytes, level: str) -> str:
+        """Where a node's messages go; `level` is a class, or health, log, ..."""
         name = node.hex() or UNKNOWN_NODE
-        return fields.text(self._template.format(gateway=self._gateway, node=name, cls=level))
+        return self._template.format(gateway=self._gateway, node=name, cls=level)
+
+    def _make_topic(self, node: bytes, level: str) -> bytes:
+        return fields.text(self.topic(node, level))
+
+
+def gap_reason(code: int) -> str:
+    """A Gap's reason in words."""
+    return _named(_REASONS, code)
 
 
 def iso_time(ms: int) -> str:

@@ -84,6 +84,8 @@ class Ledger:
     def turn(self, position: Position) -> Turn:
         """How the record at `position` is to be sent; what it says is taken as done."""
         cls, seq = position
+        if not seq:
+            return Turn.FIRST  # one of several for a run of numbers; the run's last has the place
         self._settled.setdefault(cls, seq - 1)
         if seq > self._sent.get(cls, 0):
             self._sent[cls] = seq

@@ -100,6 +100,10 @@ class EdgeNode:
             self._out.end()
         return []
 
+    def not_sent(self) -> None:
+        """After lost(): the CONNECT that open() asked for was never sent, so its bdSeq comes again."""
+        self._out.sender.take_back_bd_seq()
+
     def stop(self, now: Now) -> list[Action]:
         """The gateway ends on purpose: NDEATH, then DISCONNECT."""
         why = "the gateway stops"

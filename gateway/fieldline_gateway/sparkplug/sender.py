@@ -43,6 +43,10 @@ class Sender:
         self.bd_seq = (self.bd_seq + 1) % WRAP
         return self.bd_seq
 
+    def take_back_bd_seq(self) -> None:
+        """No CONNECT had it."""
+        self.bd_seq = (self.bd_seq - 1) % WRAP
+
     def ndeath(self, now_ms: int) -> Publish:
         """The Will, and what is published before an intended end: the one message with QoS 1."""
         return Publish(self.topics.ndeath, births.ndeath(now_ms, self.bd_seq), qos=1)

@@ -15,7 +15,7 @@ from pathlib import Path
 from fieldline_gateway.errors import StoreError, UsageError
 from fieldline_gateway.records import StoredRecord
 from fieldline_gateway.store.files import DiskFiles, Files, read_around
-from fieldline_gateway.store.record import Frame, Hole, decode, frames, recover
+from fieldline_gateway.store.record import Block, Hole, blocks, decode, recover
 from fieldline_gateway.store.segment import SegmentName, read_summary
 from fieldline_gateway.store.summary import NumberRange, Summary
 
@@ -36,17 +36,27 @@ class Content:
 
     place: Place
     data: bytes
-    frames: tuple[Frame, ...]
-    """Its records, in order; none that the next segment has again (docs/store.md 6.4)."""
+    blocks: tuple[Block, ...]
+    """Its records, in order, as blocks; none that the next segment has again (docs/store.md 6.4)."""
     holes: tuple[Hole, ...]
     """Records that were on disk and cannot be read any more (docs/store.md 5.4)."""
     torn: int
     """Bytes behind the last record of the newest segment that were never promised (docs/store.md 5.3)."""
 
+    @property
+    def count(self) -> int:
+        """How many records it holds."""
+        return sum(block.count for block in self.blocks)
+
+    @property
+    def next_seq(self) -> int:
+        """The sequence number behind its last record."""
+        return self.blocks[-1].next_seq if self.blocks else self.place.name.first_seq
+
     def records(self) -> Iterator[StoredRecord]:
         """Its records, decoded."""
-        for frame in self.frames:
-            yield decode(self.data, frame)
+        for block in self.blocks:
+            yield from decode(self.data, block)
 
 
 class Archive:
@@ -128,21 +138,21 @@ class Archive:
 def _newest(place: Place, data: bytes) -> Content:
     found = recover(data, place.name.salt, place.name.first_seq)
     torn = max(0, len(data.rstrip(b"\0")) - found.end)
-    return Content(place, data, found.frames, found.holes, torn)
+    return Content(place, data, found.blocks, found.holes, torn)
 
 
 def _closed(place: Place, data: bytes, next_seq: int) -> Content:
     """Up to the next segment nothing may be missing."""
-    kept: list[Frame] = []
+    kept: list[Block] = []
     holes: list[Hole] = []
     expected = place.name.first_seq
-    for frame in frames(data, place.name.salt, 0, expected):
-        if frame.seq >= next_seq:
+    for block in blocks(data, place.name.salt, 0, expected):
+        if block.first_seq >= next_seq:
             break
-        if frame.seq != expected:
-            holes.append(Hole(expected, frame.seq - 1))
-        kept.append(frame)
-        expected = frame.seq + 1
+        if block.first_seq != expected:
+            holes.append(Hole(expected, block.first_seq - 1))
+        kept.append(block)
+        expected = block.next_seq
     if expected < next_seq:
         holes.append(Hole(expected, next_seq - 1))
     return Content(place, data, tuple(kept), tuple(holes), 0)

@@ -94,12 +94,14 @@ def read_around(file: File, size: int, offset: int) -> bytes:
         if error.reason != "io":
             raise
     parts = []
-    for at in range(offset, min(offset + size, file.size()), _PIECE):
-        want = min(_PIECE, offset + size - at)
+    at, end = offset, min(offset + size, file.size())
+    while at < end:
+        want = min(_PIECE - at % _PIECE, end - at)  # of one block: its neighbours can be read
         try:
             parts.append(file.pread(want, at))
         except StoreError:
             parts.append(bytes(want))
+        at += want
     return b"".join(parts)
 
 

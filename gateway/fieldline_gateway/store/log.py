@@ -1,12 +1,15 @@
 """The log of one class, as the event loop sees it: appending, group commit, what is on disk, the hot tail.
 
 Rules: never blocks and never awaits in append; groups are written by one worker thread, one at a time and
-in order. A group that failed stays first in line and is tried again, so sequence numbers have no holes.
+in order. While records come faster than the disk the thread takes the next group by itself: the event loop, busy
+with what comes in, shall not keep the disk waiting. `_lock` guards the groups in line and nothing else. A group that
+failed stays first in line and is tried again, so sequence numbers have no holes.
 """
 
 from __future__ import annotations
 
 import asyncio
+import threading
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable
@@ -14,6 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from fieldline_gateway.errors import StoreError
+from fieldline_gateway.pace import Ages
 from fieldline_gateway.records import CLASS_NAMES, Record, StoredRecord
 from fieldline_gateway.store.segment import Group, Segment, SegmentWriter, Written
 
@@ -52,13 +56,18 @@ class ClassLog:
         self.pending_bytes = 0
         self.failing = False
         self.syncs = 0
+        self.ages = Ages()
         self._writer = writer
         self._rules = rules
         self._changed = changed
         self._loop = asyncio.get_running_loop()
         self._thread = ThreadPoolExecutor(1, f"store-{CLASS_NAMES[cls]}")
+        self._lock = threading.Lock()
         self._waiting: deque[Group] = deque()
-        self._writing: Group | None = None
+        self._writing = False
+        """The thread has a group, or has just written its last and the loop was not told yet."""
+        self._in_hand = Group(next_seq)
+        """The group that the thread has or had last."""
         self._timer: asyncio.Handle | None = None
         self._began = 0.0
         self._hot: list[Group] = []
@@ -68,27 +77,26 @@ class ClassLog:
     def append(self, record: Record) -> int:
         """Take the record; its sequence number. It is on disk when durable_seq has reached that."""
         seq = self.next_seq
+        with self._lock:
+            if not self._waiting or self._waiting[-1].size >= MAX_GROUP_BYTES:
+                self._waiting.append(Group(seq))
+            group = self._waiting[-1]
+            self.pending_bytes += group.add(record)
         self.next_seq = seq + 1
-        if not self._waiting or self._waiting[-1].size >= MAX_GROUP_BYTES:
-            self._waiting.append(Group(seq))
-        group = self._waiting[-1]
-        self.pending_bytes += group.add(record)
-        count = len(group.records)
-        if self._writing is None and (self._timer is None or count == self._rules.records):
+        if not self._writing and (self._timer is None or len(group.records) == self._rules.records):
             self._plan()
         return seq
 
     def kick(self) -> None:
-        """Write the first group that waits, now."""
+        """Write the groups that wait, now."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._writing is not None or not self._waiting:
+        if self._writing or not self._waiting:
             return
-        group = self._writing = self._waiting.popleft()
-        self._began = self._loop.time()
-        future = self._thread.submit(self._writer.write, group)
-        future.add_done_callback(lambda done: self._loop.call_soon_threadsafe(self._written, group, done))
+        self._writing = True
+        future = self._thread.submit(self._write, self._waiting.popleft())
+        future.add_done_callback(lambda done: self._loop.call_soon_threadsafe(self._ended, done))
 
     def hot(self, seq: int, limit: int) -> list[StoredRecord]:
         """Up to `limit` records on disk from `seq` on that are still in memory; none where `seq` is older."""
@@ -131,7 +139,7 @@ class ClassLog:
 
     async def close(self) -> None:
         """Write what waits (unless the disk fails), seal the segment."""
-        while not self.failing and (self._writing is not None or self._waiting):
+        while not self.failing and (self._writing or self._waiting):
             self.kick()
             self._progress.clear()
             await self._progress.wait()
@@ -149,17 +157,42 @@ class ClassLog:
         else:
             self._timer = self._loop.call_later(wait, self.kick)
 
-    def _written(self, group: Group, done: Future[Written]) -> None:
-        self._writing = None
-        self._progress.set()
+    def _write(self, group: Group | None) -> None:
+        """In the thread: this group, and those behind it as long as one is due."""
+        while group is not None:
+            self._in_hand = group
+            began = self._loop.time()
+            written = self._writer.write(group)
+            following = self._following(began)
+            self._loop.call_soon_threadsafe(self._written, group, written, began, following is None)
+            group = following
+
+    def _following(self, began: float) -> Group | None:
+        """In the thread: the next group, where its time has come."""
+        with self._lock:
+            if not self._waiting:
+                return None
+            early = self._loop.time() < began + self._rules.interval_ms / 1000
+            if early and len(self._waiting[0].records) < self._rules.records:
+                return None
+            return self._waiting.popleft()
+
+    def _ended(self, done: Future[None]) -> None:
+        """The thread is idle; where it failed, its group is first in line again."""
         error = done.exception()
-        if error is not None:
-            self._waiting.appendleft(group)
-            self.failing = True
-            held = error if isinstance(error, StoreError) else StoreError(f"fault in the writer: {error!r}")
-            self._changed(self, held)
+        if error is None:
             return
-        written = done.result()
+        self._writing = False
+        self._progress.set()
+        self._waiting.appendleft(self._in_hand)
+        self.failing = True
+        held = error if isinstance(error, StoreError) else StoreError(f"fault in the writer: {error!r}")
+        self._changed(self, held)
+
+    def _written(self, group: Group, written: Written, began: float, idle: bool) -> None:
+        self._began = began
+        self._writing = not idle
+        self._progress.set()
         self.failing = False
         self.syncs += 1
         if written.opened is not None:
@@ -170,11 +203,13 @@ class ClassLog:
         newest.end = written.end
         newest.newest_ms = group.records[-1].received_ms
         self.durable_seq = group.last_seq
+        self.ages.note(self._loop.time(), group.first_seq)
         self.pending_bytes -= group.size
+        group.forget_bytes()
         self._hot.append(group)
         self._hot_count += len(group.records)
         while self._hot_count - len(self._hot[0].records) >= HOT_RECORDS:
             self._hot_count -= len(self._hot.pop(0).records)
-        if self._waiting:
+        if idle and self._waiting:
             self._plan()
         self._changed(self, None)

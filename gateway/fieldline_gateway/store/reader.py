@@ -1,201 +1,136 @@
-"""Readers of the store: followers of one class, and a sink's reader made of three of them.
+"""A sink's reader: for each class what is live, and what of the backlog goes out beside it (docs/store.md 6.5).
 
-Rules: a reader sees only what is on disk. The newest records come from memory, older ones from their
-segment in a worker thread, evicted ones as gaps. A follower can start anywhere, so that a sink may read the
-backlog beside the live end with two followers of one class.
+Rules: alarms first and in their order; then what is live; then backlog, as its pace allows, and never nothing of
+it. What has waited longer than `fresh_s` is overtaken. Order is kept inside what is live and inside the backlog
+of a class. The sink's cursor says what is delivered, whichever way it went.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Sequence
-from concurrent.futures import Executor
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
-from fieldline_gateway import logs
-from fieldline_gateway.errors import StoreError
-from fieldline_gateway.records import CLASS_NAMES, CLASSES, GAP_EVICTED, KIND_DAMAGE, Position, StoredRecord
-from fieldline_gateway.store.files import Files
+from fieldline_gateway.pace import Bucket, Pace
+from fieldline_gateway.records import ALARM, CLASS_NAMES, CLASSES, KIND_REPORT, Position, StoredRecord
+from fieldline_gateway.store.follower import Follower, Sources
 from fieldline_gateway.store.log import ClassLog
-from fieldline_gateway.store.reading import Place, damage_records, gap_records, read_records
-from fieldline_gateway.store.record import Hole
-from fieldline_gateway.store.state import StoreState
+from fieldline_gateway.store.unread import Range, Unread
 
-RETRY_S = 1.0
-"""Pause after a segment could not be read."""
 READ_AHEAD = 512
 """Records read together at least: a sink that asks for few at a time shall not read a block for each."""
+SHARE_LIVE, SHARE_BACKLOG = 512, 64
+"""Where live readings alone fill the uplink, so many records of backlog follow so many live ones: without a share
+it would stay until the store is full, and then be a gap."""
 
 
-class Clock(Protocol):
-    """UTC in ms."""
+class Lane:
+    """Records of one range, read ahead."""
 
-    def __call__(self) -> int: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Sources:
-    """Where followers read."""
-
-    files: Files
-    state: StoreState
-    state_thread: Executor
-    read_threads: Executor
-    utc_ms: Clock
-    counters: dict[str, int]
-
-
-class Follower:
-    """Reads one class from a sequence number on."""
-
-    def __init__(self, log: ClassLog, sources: Sources, next_seq: int) -> None:
-        self._log = log
-        self._sources = sources
-        self._place: Place | None = None
-        self.next_seq = next_seq
+    def __init__(self, log: ClassLog, sources: Sources, range_: Range) -> None:
+        self.range = range_
+        self.ready: list[StoredRecord] = []
+        self.current = True
+        self.follower = Follower(log, sources, range_.next, range_.last)
 
     @property
-    def behind(self) -> bool:
-        """There is something on disk that was not read."""
-        return self.next_seq <= self._log.durable_seq
+    def has_some(self) -> bool:
+        """There is something on disk that was not given."""
+        return bool(self.ready) or self.follower.behind
 
-    async def read(self, limit: int) -> list[StoredRecord]:
-        """Records from next_seq on: about `limit` of them, more where gaps stand, none where not `behind`."""
-        while self.behind:
-            found = self._log.hot(self.next_seq, limit)
-            if found:
-                self.next_seq = found[-1].seq + 1
-                return found
-            found = await self._read_older(limit)
-            if found:
-                return found
-        return []
+    async def fill(self, limit: int) -> None:
+        """Read on, unless this lane is given up meanwhile."""
+        found = await self.follower.read(limit)
+        if self.current:
+            self.ready += found
 
-    async def _read_older(self, limit: int) -> list[StoredRecord]:
-        at = self._log.segment_at(self.next_seq)
-        if at is None:
-            return await self._read_gone()
-        segment, last_seq = at
-        place = self._place
-        if place is None or place.name != segment.name or place.seq > self.next_seq:
-            place = Place(segment.name, 0, segment.name.first_seq)
-        sources = self._sources
-        try:
-            batch = await asyncio.get_running_loop().run_in_executor(
-                sources.read_threads,
-                read_records,
-                sources.files,
-                place,
-                self.next_seq,
-                last_seq,
-                limit,
-                sources.utc_ms(),
-            )
-        except StoreError as error:
-            if segment in self._log.segments:  # else it was evicted meanwhile: look again
-                logs.event(logs.ERROR, "store-read-failed", segment=segment.name, error=error)
-                await asyncio.sleep(RETRY_S)
-            return []
-        self._place = batch.place
-        self.next_seq = batch.place.seq
-        self._report(batch.records)
-        return batch.records
-
-    async def _read_gone(self) -> list[StoredRecord]:
-        """In place of segments that are no more: gaps for the evicted, damage for what is just missing."""
-        sources, cls = self._sources, self._log.cls
-        hole = Hole(self.next_seq, self._log.oldest_seq - 1)
-        loop = asyncio.get_running_loop()
-        try:
-            parts = await loop.run_in_executor(sources.state_thread, sources.state.evicted, cls, hole)
-            gone_to = await loop.run_in_executor(sources.state_thread, sources.state.gone_to, cls)
-        except StoreError as error:
-            logs.event(logs.ERROR, "store-state-failed", error=error)
-            await asyncio.sleep(RETRY_S)
-            return []
-        now_ms = sources.utc_ms()
-        found: list[StoredRecord] = []
-        for seqs, numbers in parts:
-            found += gap_records(cls, seqs, numbers, GAP_EVICTED, now_ms)
-        if gone_to < hole.last:
-            found += damage_records(cls, Hole(max(hole.first, gone_to + 1), hole.last), [], now_ms)
-        self.next_seq = hole.last + 1
-        self._report(found)
-        return found
-
-    def _report(self, records: list[StoredRecord]) -> None:
-        for stored in records:
-            if stored.record.kind == KIND_DAMAGE:
-                record = stored.record
-                name = CLASS_NAMES[record.cls]
-                counters = self._sources.counters
-                counters["unreadable"] = counters.get("unreadable", 0) + record.last - record.first + 1
-                logs.event(logs.ERROR, "store-damage", cls=name, first=record.first, last=record.last)
+    def take(self, count: int, readings: int | None) -> list[StoredRecord]:
+        """At most `count` records, which hold at most `readings` readings but for the first of them."""
+        if readings is not None:
+            for at, stored in enumerate(self.ready[:count]):
+                readings -= weight(stored)
+                if readings < 0:
+                    count = max(at, 1)
+                    break
+        batch = self.ready[:count]
+        del self.ready[:count]
+        self.range.next = max(self.range.next, batch[-1].seq + 1)
+        return batch
 
 
 class StoreReader:
-    """A sink's reader: the port of sinks/port.py."""
+    """A sink's reader: the port of sinks/port.py. Without a pace nothing overtakes."""
 
     def __init__(
-        self, name: str, logs_of: Sequence[ClassLog], sources: Sources, done: dict[int, int]
+        self,
+        name: str,
+        logs_of: Sequence[ClassLog],
+        sources: Sources,
+        unread: Mapping[int, Unread],
+        pace: Pace | None,
     ) -> None:
         self.name = name
-        self.done = done
-        """Last delivered sequence number of each class."""
+        self.unread = unread
         self.dirty: set[int] = set()
         """Classes whose cursor moved since it was saved."""
-        self._logs = logs_of
-        self._sources = sources
-        self._ready: list[list[StoredRecord]] = [[] for _ in CLASSES]
-        self._given: list[deque[tuple[int, bytes, int]]] = []
         self.numbers: dict[bytes, dict[int, int]] = {}
         """Highest number delivered in this run, by node and class: for people."""
+        self._logs = logs_of
+        self._sources = sources
+        self._pace = pace
+        self._bucket = Bucket(pace.backlog_per_s if pace else 0, self._now())
+        self._ahead = 0
+        self._live_run = 0
         self._news = asyncio.Event()
-        self.followers = self._start()
+        self._live: list[Lane] = []
+        self._backlog: list[Lane | None] = []
+        self._start()
 
-    def _start(self) -> list[Follower]:
-        self._given = [deque() for _ in CLASSES]
-        return [Follower(self._logs[cls], self._sources, self.done[cls] + 1) for cls in CLASSES]
+    def _start(self) -> None:
+        for lane in self.lanes():
+            lane.current = False
+        self._ahead = self._live_run = 0
+        self._live = [Lane(self._logs[cls], self._sources, self.unread[cls].live) for cls in CLASSES]
+        self._backlog = [None for _ in CLASSES]
+
+    def lanes(self) -> list[Lane]:
+        """All that is being read."""
+        return [*self._live, *(lane for lane in self._backlog if lane)]
 
     async def next_batch(self, limit: int) -> Sequence[StoredRecord]:
         while True:
             self._news.clear()
-            for cls in CLASSES:
-                if self._ready[cls]:
-                    batch = self._ready[cls][:limit]
-                    del self._ready[cls][:limit]
-                    return self._give(batch)
-                follower = self.followers[cls]
-                if follower.behind:
-                    found = await follower.read(max(limit, READ_AHEAD))
-                    if follower is self.followers[cls]:  # else rewound meanwhile: read again
-                        self._ready[cls] += found
-                    break
+            found = self._choose()
+            if found is None:
+                await self._wait()
+                continue
+            cls, lane = found
+            late = lane is not self._live[cls]
+            if not lane.ready:
+                await lane.fill(max(limit, READ_AHEAD))
+            elif late:
+                return self._give_backlog(lane, limit)
             else:
-                await self._news.wait()
+                return self._give_live(cls, lane, limit)
 
     def commit(self, position: Position) -> None:
-        if position.seq > self.done[position.cls]:
-            self.done[position.cls] = position.seq
+        unread = self.unread[position.cls]
+        before = unread.saved()
+        for _, node, number, readings in unread.commit(position.seq):
+            self._ahead -= readings
+            numbers = self.numbers.get(node) or self.numbers.setdefault(node, {})
+            if number > numbers.get(position.cls, 0):
+                numbers[position.cls] = number
+        if unread.saved() != before:
             self.dirty.add(position.cls)
-            given = self._given[position.cls]
-            while given and given[0][0] <= position.seq:
-                _, node, number = given.popleft()
-                self.numbers.setdefault(node, {})[position.cls] = number
+        if before.backlog:
+            self._news.set()  # there may be room for more of it
 
     def rewind(self) -> None:
-        self._ready = [[] for _ in CLASSES]
-        self.followers = self._start()
+        for unread in self.unread.values():
+            unread.rewind()
+        self._start()
         self._news.set()
-
-    def _give(self, batch: list[StoredRecord]) -> list[StoredRecord]:
-        given = self._given[batch[0].record.cls]
-        given += [
-            (stored.seq, stored.record.node, stored.record.last) for stored in batch if stored.record.last
-        ]
-        return batch
 
     def wake(self) -> None:
         """Something is on disk that was not."""
@@ -204,9 +139,105 @@ class StoreReader:
     def status(self) -> dict[str, object]:
         """How far the sink is, as plain JSON values."""
         return {
-            "lag": sum(self._logs[cls].durable_seq - self.done[cls] for cls in CLASSES),
+            "lag": sum(self.unread[cls].lag(self._logs[cls].durable_seq) for cls in CLASSES),
+            "backlog": sum(self.unread[cls].waiting for cls in CLASSES),
             "numbers": {
                 node.hex(): {CLASS_NAMES[cls]: number for cls, number in numbers.items()}
                 for node, numbers in self.numbers.items()
             },
         }
+
+    # --- what comes next
+
+    def _choose(self) -> tuple[int, Lane] | None:
+        """The lane to read from; None where there is nothing now."""
+        for cls in CLASSES:
+            self._overtake(cls)
+        backlog = self._paced_backlog()
+        if backlog and self._live_run >= SHARE_LIVE and not self._live[ALARM].has_some:
+            return backlog
+        for cls, lane in enumerate(self._live):
+            if lane.has_some:
+                return cls, lane
+        return backlog
+
+    def _overtake(self, cls: int) -> None:
+        """Make backlog of what waited too long. Not of alarms: raised and cleared stay in their order."""
+        if self._pace is None or cls == ALARM:
+            return
+        if self.unread[cls].overtake(self._fresh_from(cls, self._pace)):
+            self.dirty.add(cls)
+            self._live[cls].current = False
+            self._live[cls] = Lane(self._logs[cls], self._sources, self.unread[cls].live)
+            if (lane := self._backlog[cls]) is not None:  # its range may have grown
+                lane.current = False
+                self._backlog[cls] = None
+
+    def _fresh_from(self, cls: int, pace: Pace) -> int:
+        log = self._logs[cls]
+        fresh = log.ages.fresh_from(self._now(), pace.fresh_s)
+        return log.durable_seq + 1 if fresh is None else fresh
+
+    def _paced_backlog(self) -> tuple[int, Lane] | None:
+        """A lane of backlog that may go on now."""
+        if self._pace is None or not self._bucket.available(self._now()):
+            return None
+        if self._ahead >= self._pace.backlog_ahead:
+            return None
+        return next(((cls, lane) for cls in CLASSES if (lane := self._backlog_of(cls))), None)
+
+    def _backlog_of(self, cls: int) -> Lane | None:
+        lane = self._backlog[cls]
+        if lane is None or not lane.has_some:
+            range_ = self.unread[cls].next_backlog()
+            lane = Lane(self._logs[cls], self._sources, range_) if range_ else None
+            self._backlog[cls] = lane
+        return lane
+
+    async def _wait(self) -> None:
+        """Until there is something: news, or tokens for backlog."""
+        waits = any(unread.next_backlog() for unread in self.unread.values())
+        pause = self._bucket.wait_s() if waits else 0.0
+        with suppress(TimeoutError):
+            async with asyncio.timeout(pause or None):
+                await self._news.wait()
+
+    # --- giving
+
+    def _give_live(self, cls: int, lane: Lane, limit: int) -> list[StoredRecord]:
+        batch = lane.take(limit, None)
+        self._live_run += len(batch)
+        lane.range.given += [
+            (stored.seq, stored.record.node, stored.record.last, 0) for stored in batch if stored.record.last
+        ]
+        # Only alarms are told to be late here: other classes have no order among the late but their backlog's.
+        if self._pace is None or cls != ALARM:
+            return batch
+        fresh = self._fresh_from(cls, self._pace)
+        if batch[0].seq >= fresh:
+            return batch
+        return [stored.as_late() if stored.seq < fresh else stored for stored in batch]
+
+    def _give_backlog(self, lane: Lane, limit: int) -> list[StoredRecord]:
+        assert self._pace
+        limit = min(limit, SHARE_BACKLOG) if self._live_run else limit
+        room = self._pace.backlog_ahead - self._ahead
+        most = self._bucket.most()
+        batch = lane.take(limit, room if most is None else min(room, most))
+        self._live_run = 0
+        readings = [weight(stored) for stored in batch]
+        self._bucket.take(sum(readings))
+        self._ahead += sum(readings)
+        lane.range.given += [
+            (stored.seq, stored.record.node, stored.record.last, count)
+            for stored, count in zip(batch, readings, strict=True)
+        ]
+        return [stored.as_late() for stored in batch]
+
+    def _now(self) -> float:
+        return self._sources.mono_s()
+
+
+def weight(stored: StoredRecord) -> int:
+    """How many messages a record may become."""
+    return stored.record.last - stored.record.first + 1 if stored.record.kind == KIND_REPORT else 1

@@ -18,18 +18,18 @@ from fieldline_gateway.records import (
     StoredRecord,
 )
 from fieldline_gateway.store.files import File, Files, read_around
-from fieldline_gateway.store.record import MAX_RECORD, Hole, decode, frame_at, frames
+from fieldline_gateway.store.record import MAX_BLOCK, Hole, block_at, blocks, decode
 from fieldline_gateway.store.segment import SegmentName, read_summary
 from fieldline_gateway.store.summary import NumberRange, Summary
 from fieldline_wire.messages import Gap
 
-BLOCK = 256 * 1024
+READ_BYTES = 256 * 1024
 """Bytes read at a time: some thousand records, and little memory for each reader."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where reading stands: the record `seq` begins at `offset` of the segment."""
+    """Where reading stands: a block that begins with the record `seq` is at `offset` of the segment."""
 
     name: SegmentName
     offset: int
@@ -46,9 +46,9 @@ class Batch:
 
 
 def read_records(files: Files, place: Place, wanted: int, last_seq: int, limit: int, now_ms: int) -> Batch:
-    """Up to `limit` records from `wanted` to `last_seq`, starting the search at `place`.
+    """About `limit` records (whole blocks) from `wanted` to `last_seq`, starting the search at `place`.
 
-    `last_seq` is the last one that stands in this segment and is on disk. StoreError where the disk fails.
+    `last_seq` stands in this segment and is on disk. StoreError where the disk fails.
     """
     file = files.open(str(place.name))
     try:
@@ -73,37 +73,38 @@ class _Run:
     def read(self, limit: int) -> Batch:
         salt = self._name.salt
         records: list[StoredRecord] = []
-        data, at = read_around(self._file, BLOCK, self._offset), 0
+        data, at = read_around(self._file, READ_BYTES, self._offset), 0
         while self._seq <= self._last_seq and len(records) < limit:
-            frame = frame_at(data, at, salt)
-            if frame is None and at and len(data) == BLOCK and len(data) - at < MAX_RECORD:
-                data, at = read_around(self._file, BLOCK, self._offset), 0  # it may go on in the next block
+            block = block_at(data, at, salt)
+            if block is None and at and len(data) == READ_BYTES and len(data) - at < MAX_BLOCK:
+                data, at = read_around(self._file, READ_BYTES, self._offset), 0  # it may go on behind these
                 continue
-            if frame is None or frame.seq != self._seq:
+            if block is None or block.first_seq != self._seq:
                 if records:
                     break  # deliver what comes before the damage
                 records = self._step_over()
                 if records:
                     break
-                data, at = read_around(self._file, BLOCK, self._offset), 0
+                data, at = read_around(self._file, READ_BYTES, self._offset), 0
                 continue
-            if frame.seq >= self._wanted:
-                records.append(decode(data, frame))
-            self._seq = frame.seq + 1
-            self._offset += frame.end - at
-            at = frame.end
+            if block.next_seq > self._wanted:
+                found = decode(data, block)
+                records += [stored for stored in found if self._wanted <= stored.seq <= self._last_seq]
+            self._seq = block.next_seq
+            self._offset += block.end - at
+            at = block.end
         return Batch(records, Place(self._name, self._offset, self._seq))
 
     def _step_over(self) -> list[StoredRecord]:
         """Go on behind the damage; what of it was wanted, as records."""
         rest = read_around(self._file, max(self._file.size() - self._offset, 0), self._offset)
-        frame = next(frames(rest, self._name.salt, 0, self._seq), None)
-        if frame is None or frame.seq > self._last_seq:
+        block = next(blocks(rest, self._name.salt, 0, self._seq), None)
+        if block is None or block.first_seq > self._last_seq:
             hole = Hole(self._seq, self._last_seq)
             self._offset += len(rest)
         else:
-            hole = Hole(self._seq, frame.seq - 1)
-            self._offset += frame.start
+            hole = Hole(self._seq, block.first_seq - 1)
+            self._offset += block.start
         self._seq = hole.last + 1
         if hole.last < self._wanted:
             return []
@@ -117,8 +118,9 @@ class _Run:
             return []
         data = read_around(self._file, self._file.size(), 0)
         readable = Summary()
-        for frame in frames(data, self._name.salt, 0, self._name.first_seq):
-            readable.add_record(decode(data, frame).record)
+        for block in blocks(data, self._name.salt, 0, self._name.first_seq):
+            for stored in decode(data, block):
+                readable.add_record(stored.record)
         return list(had.without(readable))
 
 
@@ -143,7 +145,7 @@ def gap_records(
     for at, (node, stream, first, last) in enumerate(lost, 1):
         payload = Gap(cls, stream, first, last, reason).to_bytes()
         record = Record(cls, KIND_GAP, node, stream, first, last, 0, 0, now_ms, TIME_ARRIVAL, now_ms, payload)
-        records.append(StoredRecord(hole.last if at == len(lost) else hole.first - 1, record))
+        records.append(StoredRecord(hole.last if at == len(lost) else 0, record))
     return records
 
 
@@ -168,16 +170,16 @@ def numbers_from(
     ends = [*(start - 1 for start in starts[1:]), last_seq]
     summaries = [Summary() for _ in starts]
     readable, part, count = Summary(), 0, 0
-    for frame in frames(data, name.salt, 0, name.first_seq):
-        if frame.seq > last_seq:
+    for block in blocks(data, name.salt, 0, name.first_seq):
+        if block.first_seq > last_seq:
             break
-        record = decode(data, frame).record
-        count += 1
-        readable.add_record(record)
-        if frame.seq >= first_seq:
-            while frame.seq > ends[part]:
-                part += 1
-            summaries[part].add_record(record)
+        for stored in decode(data, block):
+            count += 1
+            readable.add_record(stored.record)
+            if stored.seq >= first_seq:
+                while stored.seq > ends[part]:
+                    part += 1
+                summaries[part].add_record(stored.record)
     if count < last_seq - name.first_seq + 1 and (had := read_summary(files, name)) is not None:
         for row in had.without(readable):
             summaries[-1].add(*row)

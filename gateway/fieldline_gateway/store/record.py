@@ -1,8 +1,8 @@
-"""A record as bytes, and records found again in bytes (docs/store.md 3).
+"""Records as bytes, in blocks, and blocks found again in bytes (docs/store.md 3).
 
-Rules: pure; takes and returns bytes and values. Whatever the bytes hold, reading raises nothing: a record
-is valid or it is not. The CRC starts from the segment's salt, so that bytes of another segment, of an older
-file or of a node that likes to play are no record here.
+Rules: pure; takes and returns bytes and values. Whatever the bytes hold, reading raises nothing: a block is valid or
+it is not. The CRC starts from the segment's salt, so that bytes of another segment, of an older file or of a node
+that likes to play are no block here.
 """
 
 from __future__ import annotations
@@ -12,103 +12,228 @@ from binascii import crc32
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from fieldline_gateway.errors import UsageError
 from fieldline_gateway.records import Record, StoredRecord
 
-MAGIC = b"\xf1\xd1"
-_HEAD = struct.Struct(">2sI")  # magic, crc
-_BODY = struct.Struct(">HQHBBB8sIIIIIQQ")
-_PEEK = struct.Struct(">HQH")  # how _BODY begins: size of the payload, seq, index
-HEADER_SIZE = _HEAD.size + _BODY.size
-"""65 bytes stand before the payload."""
+MAGIC = b"\xf1\xd2"
+_HEAD = struct.Struct(">2sIHQHHQB")  # magic, crc, size, first seq, index, count, time, class
+_CRC = struct.Struct(">I")
+_CRC_AT = len(MAGIC)
+_COVERED_AT = _CRC_AT + _CRC.size
+HEADER_SIZE = _HEAD.size
+"""29 bytes stand before the records of a block."""
+
+_NARROW = struct.Struct(">BHHHIIIBi8s")  # meta, size, arrival, epoch, counter, stream, first, more, age, node
+_WIDE = struct.Struct(
+    ">BHBBQIIIIIQ8s"
+)  # meta, size, kind, quality, arrival, epoch, counter, stream, first, last, ...
+_LENGTH = struct.Struct(">BH")  # how both begin: meta, size of the payload
+_WIDE_META = 0x80
+NARROW_SIZE = _NARROW.size
+"""32 bytes stand before the payload of nearly every record."""
 MAX_PAYLOAD = 4096
-"""Bytes; a wire message has at most 2,048 (wire.md 4.2). Bounds what a garbled length can claim."""
-MAX_RECORD = HEADER_SIZE + MAX_PAYLOAD
+"""Bytes; a wire message has at most 2,048 (wire.md 4.2)."""
+BLOCK_BYTES = 4096
+"""A block is closed before it grows beyond this, unless it has one record only: a bad sector takes no more anyway."""
+PAGE = 4096
+"""What disks and page caches write at least."""
+PAD_FROM = 2 * PAGE
+"""A group so large is filled up to the page's end: a page less to write, for a quarter more room at the most."""
+MAX_BLOCK = HEADER_SIZE + _WIDE.size + MAX_PAYLOAD + PAGE
+"""Bytes, filling included. Bounds what a garbled size can claim."""
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
-    """Where a valid record stands, without its content."""
+class Block:
+    """Where a valid block stands, without its content."""
 
     start: int
     end: int
-    seq: int
+    first_seq: int
     index: int
-    """Place in its group: the records before seq - index were on disk when this one was written (3.4)."""
+    """Place of its first record in its group: what is before first_seq - index was on disk before it (3.6)."""
+    count: int
+
+    @property
+    def next_seq(self) -> int:
+        """The sequence number behind its last record."""
+        return self.first_seq + self.count
 
 
-def encode(record: Record, seq: int, index: int, salt: int) -> bytes:
-    """The record as `seq` of its log, `index`-th of its group, for the segment with this salt."""
-    payload = record.payload
-    body = _BODY.pack(
-        len(payload),
-        seq,
-        index,
-        record.cls,
-        record.kind,
-        record.time_quality,
-        record.node,
+class Packed:
+    """The records of one group as blocks, packed as they come; to be written as a whole."""
+
+    __slots__ = ("_blocks", "_filled", "size")
+
+    def __init__(self) -> None:
+        self._blocks: list[_Open] = []
+        self._filled = 0
+        self.size = 0
+        """Bytes without what fills the last page."""
+
+    def add(self, record: Record) -> int:
+        """Append; the bytes that it takes. UsageError: the payload is too long to be found again."""
+        if len(record.payload) > MAX_PAYLOAD:
+            raise UsageError(f"a payload of {len(record.payload)} bytes; a record has at most {MAX_PAYLOAD}")
+        blocks, before = self._blocks, self.size
+        if not blocks or len(blocks[-1].data) + NARROW_SIZE + len(record.payload) > BLOCK_BYTES:
+            blocks.append(_Open(record.received_ms, record.cls))
+            self.size += HEADER_SIZE
+        self.size += blocks[-1].add(record)
+        return self.size - before
+
+    def to_bytes(self, first_seq: int, salt: int, room: int) -> bytes:
+        """The blocks as they are written: sequence numbers from `first_seq` on, for the segment with this salt.
+
+        `room`: bytes up to the end of the page in which it will end, so many zeros fill the last block; 0 for none.
+        """
+        last = self._blocks[-1].data
+        del last[len(last) - self._filled :]
+        last += bytes(room)
+        self._filled = room
+        index = 0
+        for block in self._blocks:
+            block.finish(first_seq + index, index, salt)
+            index += block.count
+        return b"".join([block.data for block in self._blocks])
+
+
+class _Open:
+    """A block that records are added to."""
+
+    __slots__ = ("_base_ms", "_cls", "count", "data")
+
+    def __init__(self, base_ms: int, cls: int) -> None:
+        self.data = bytearray(HEADER_SIZE)
+        self.count = 0
+        self._base_ms = base_ms
+        self._cls = cls
+
+    def add(self, record: Record) -> int:
+        payload = record.payload
+        head = _head(record, len(payload), self._base_ms)
+        self.data += head
+        self.data += payload
+        self.count += 1
+        return len(head) + len(payload)
+
+    def finish(self, first_seq: int, index: int, salt: int) -> None:
+        data = self.data
+        size = len(data)
+        _HEAD.pack_into(data, 0, MAGIC, 0, size, first_seq, index, self.count, self._base_ms, self._cls)
+        with memoryview(data) as view:
+            _CRC.pack_into(data, _CRC_AT, crc32(view[_COVERED_AT:], salt))
+
+
+def _head(record: Record, size: int, base_ms: int) -> bytes:
+    """What stands before the payload: narrow where all fits, else wide."""
+    received, kind, quality = record.received_ms, record.kind, record.time_quality
+    if kind < 16 and quality < 4:
+        try:
+            return _NARROW.pack(
+                kind | quality << 4,
+                size,
+                received - base_ms,
+                record.epoch,
+                record.counter,
+                record.stream,
+                record.first,
+                record.last - record.first,
+                received - record.time_ms,
+                record.node,
+            )
+        except struct.error:
+            pass  # one does not fit
+    return _WIDE.pack(
+        _WIDE_META,
+        size,
+        kind,
+        quality,
+        received,
+        record.epoch,
+        record.counter,
         record.stream,
         record.first,
         record.last,
-        record.epoch,
-        record.counter,
         record.time_ms,
-        record.received_ms,
+        record.node,
     )
-    return _HEAD.pack(MAGIC, crc32(payload, crc32(body, salt))) + body + payload
 
 
-def frame_at(data: bytes | memoryview, start: int, salt: int) -> Frame | None:
-    """The valid record that begins at `start`, else None: not whole, or its CRC is wrong."""
+def block_at(data: bytes | memoryview, start: int, salt: int) -> Block | None:
+    """The valid block that begins at `start`, else None: not whole, or its CRC is wrong."""
     if len(data) - start < HEADER_SIZE:
         return None
-    magic, crc = _HEAD.unpack_from(data, start)
-    if magic != MAGIC:
+    magic, crc, size, first_seq, index, count, _, _ = _HEAD.unpack_from(data, start)
+    end = start + size
+    if magic != MAGIC or not HEADER_SIZE < size <= MAX_BLOCK or end > len(data):
         return None
-    body = start + _HEAD.size
-    size, seq, index = _PEEK.unpack_from(data, body)
-    end = start + HEADER_SIZE + size
-    if size > MAX_PAYLOAD or end > len(data) or crc32(memoryview(data)[body:end], salt) != crc:
+    if crc32(memoryview(data)[start + _COVERED_AT : end], salt) != crc:
         return None
-    return Frame(start, end, seq, index)
+    return Block(start, end, first_seq, index, count) if _holds(data, start, end, count) else None
 
 
-def decode(data: bytes | memoryview, frame: Frame) -> StoredRecord:
-    """The record of a frame that frame_at() gave."""
-    body = frame.start + _HEAD.size
-    _, seq, _, cls, kind, quality, node, stream, first, last, epoch, counter, time_ms, received_ms = (
-        _BODY.unpack_from(data, body)
-    )
-    payload = bytes(data[body + _BODY.size : frame.end])
-    return StoredRecord(
-        seq,
-        Record(cls, kind, node, stream, first, last, epoch, counter, time_ms, quality, received_ms, payload),
-    )
+def _holds(data: bytes | memoryview, start: int, end: int, count: int) -> bool:
+    """Whether so many records fit: what a CRC that is right by chance shall not break."""
+    at = start + HEADER_SIZE
+    for _ in range(count):
+        if at + NARROW_SIZE > end:
+            return False
+        meta, size = _LENGTH.unpack_from(data, at)
+        at += (_WIDE.size if meta & _WIDE_META else NARROW_SIZE) + size
+    return count > 0 and at <= end
 
 
-def frames(data: bytes, salt: int, start: int, expected: int) -> Iterator[Frame]:
-    """Valid records from `start` on, with ascending sequence numbers not below `expected`, over damage too.
+def decode(data: bytes | memoryview, block: Block) -> list[StoredRecord]:
+    """The records of a block that block_at() gave."""
+    _, _, _, first_seq, _, count, base_ms, cls = _HEAD.unpack_from(data, block.start)
+    at = block.start + HEADER_SIZE
+    found = []
+    for seq in range(first_seq, first_seq + count):
+        if data[at] & _WIDE_META:
+            _, size, kind, quality, received, epoch, counter, stream, first, last, time_ms, node = (
+                _WIDE.unpack_from(data, at)
+            )
+            at += _WIDE.size
+        else:
+            meta, size, arrival, epoch, counter, stream, first, more, age, node = _NARROW.unpack_from(
+                data, at
+            )
+            kind, quality, received, last = meta & 15, meta >> 4, base_ms + arrival, first + more
+            time_ms = received - age
+            at += NARROW_SIZE
+        payload = bytes(data[at : at + size])
+        at += size
+        record = Record(
+            cls, kind, node, stream, first, last, epoch, counter, time_ms, quality, received, payload
+        )
+        found.append(StoredRecord(seq, record))
+    return found
 
-    Behind damage the next valid record is looked for; one whose number is farther away than the bytes between
-    could hold is none.
+
+def blocks(data: bytes, salt: int, start: int, expected: int) -> Iterator[Block]:
+    """Valid blocks from `start` on, with ascending sequence numbers not below `expected`, over damage too.
+
+    Behind damage the next valid block is looked for; one whose number is farther away than the bytes between could
+    hold is none.
     """
     position = start
     while True:
-        frame = frame_at(data, position, salt)
-        if frame is None or frame.seq != expected:
-            frame = _next_valid(data, salt, position, expected)
-            if frame is None:
+        block = block_at(data, position, salt)
+        if block is None or block.first_seq != expected:
+            block = _next_valid(data, salt, position, expected)
+            if block is None:
                 return
-        yield frame
-        position, expected = frame.end, frame.seq + 1
+        yield block
+        position, expected = block.end, block.next_seq
 
 
-def _next_valid(data: bytes, salt: int, start: int, expected: int) -> Frame | None:
+def _next_valid(data: bytes, salt: int, start: int, expected: int) -> Block | None:
     at = data.find(MAGIC, start)
     while at >= 0:
-        frame = frame_at(data, at, salt)
-        if frame is not None and 0 <= frame.seq - expected <= (at - start) // HEADER_SIZE:
-            return frame
+        block = block_at(data, at, salt)
+        if block is not None and 0 <= block.first_seq - expected <= (at - start) // NARROW_SIZE:
+            return block
         at = data.find(MAGIC, at + 1)
     return None
 
@@ -126,29 +251,29 @@ class Recovered:
     """What a scan of the newest segment found (docs/store.md 5)."""
 
     end: int
-    """Offset behind the last record that counts; what follows is a torn tail and is cut."""
+    """Offset behind the last block that counts; what follows is a torn tail and is cut."""
     next_seq: int
-    frames: tuple[Frame, ...]
+    blocks: tuple[Block, ...]
     holes: tuple[Hole, ...]
 
 
 def recover(data: bytes, salt: int, first_seq: int) -> Recovered:
     """Tell a torn tail from damage in a segment whose last group may not have reached the disk.
 
-    A group is written only when the one before it is on disk. So the greatest `seq - index` of all valid
-    records says from where on nothing was promised: a hole that begins there or later is a torn tail and
-    ends the log; a hole that begins earlier is damage, and reading goes on behind it.
+    A group is written only when the one before it is on disk. So the greatest `first_seq - index` of all valid blocks
+    says from where on nothing was promised: a hole that begins there or later is a torn tail and ends the log; a hole
+    that begins earlier is damage, and reading goes on behind it.
     """
-    found = list(frames(data, salt, 0, first_seq))
-    promised = max((frame.seq - frame.index for frame in found), default=first_seq)
-    kept: list[Frame] = []
+    found = list(blocks(data, salt, 0, first_seq))
+    promised = max((block.first_seq - block.index for block in found), default=first_seq)
+    kept: list[Block] = []
     holes: list[Hole] = []
     expected, end = first_seq, 0
-    for frame in found:
-        if frame.seq != expected:
+    for block in found:
+        if block.first_seq != expected:
             if expected >= promised:
                 break
-            holes.append(Hole(expected, frame.seq - 1))
-        kept.append(frame)
-        expected, end = frame.seq + 1, frame.end
+            holes.append(Hole(expected, block.first_seq - 1))
+        kept.append(block)
+        expected, end = block.next_seq, block.end
     return Recovered(end, expected, tuple(kept), tuple(holes))

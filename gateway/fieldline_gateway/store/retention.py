@@ -17,6 +17,7 @@ from fieldline_gateway.records import CLASS_NAMES, CLASSES
 from fieldline_gateway.store.files import Files
 from fieldline_gateway.store.log import ClassLog
 from fieldline_gateway.store.reading import Part, numbers_from
+from fieldline_gateway.store.record import Hole
 from fieldline_gateway.store.segment import Segment, SegmentName
 from fieldline_gateway.store.state import StoreState
 
@@ -76,18 +77,19 @@ def choose(
 
 
 def give_up(
-    files: Files, state: StoreState, victim: Victim, first_unread: int, cuts: Collection[int]
+    files: Files, state: StoreState, victim: Victim, unread: Sequence[Hole], cuts: Collection[int]
 ) -> dict[str, int]:
     """Put on disk what of the segment was not read; what this adds to the counters. Blocking.
 
-    `cuts`: sequence numbers at which some sink goes on reading.
+    `unread`: what of it some sink has not delivered. `cuts`: sequence numbers at which some sink goes on reading,
+    or ends.
     """
-    if first_unread > victim.last_seq:
+    if not unread:
         return {}
     name = CLASS_NAMES[victim.cls]
-    parts: list[Part] = numbers_from(files, victim.segment.name, first_unread, victim.last_seq, set(cuts))
+    parts: list[Part] = numbers_from(files, victim.segment.name, unread[0].first, victim.last_seq, set(cuts))
     counts = {
-        f"evicted-{name}": victim.last_seq - first_unread + 1,
+        f"evicted-{name}": sum(hole.last - hole.first + 1 for hole in unread),
         f"evicted-{name}-segments": 1,
     }
     state.add_evicted(victim.cls, parts, counts, victim.last_seq)

@@ -10,17 +10,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from fieldline_gateway import logs
 from fieldline_gateway.errors import StoreError, UsageError
 from fieldline_gateway.records import CLASS_NAMES, Record
 from fieldline_gateway.store.files import File, Files, read_around
-from fieldline_gateway.store.record import HEADER_SIZE, decode, encode, frames, recover
+from fieldline_gateway.store.record import NARROW_SIZE, PAD_FROM, PAGE, Packed, blocks, decode, recover
 from fieldline_gateway.store.summary import Summary
 
 _NAME = re.compile(r"(alarm|live|bulk)-([0-9]{20})-([0-9a-f]{8})\.seg([0-9]+)")
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,20 +66,34 @@ class Segment:
     """UTC of its newest record."""
 
 
-@dataclass(slots=True)
 class Group:
-    """Records that are written and synced together."""
+    """Records that are written and synced together, packed as they come."""
 
-    first_seq: int
-    records: list[Record] = field(default_factory=list)
-    size: int = 0
+    __slots__ = ("_packed", "first_seq", "records")
+
+    def __init__(self, first_seq: int) -> None:
+        self.first_seq = first_seq
+        self.records: list[Record] = []
+        self._packed = Packed()
 
     def add(self, record: Record) -> int:
         """Append; the bytes that it takes."""
-        size = HEADER_SIZE + len(record.payload)
+        taken = self._packed.add(record)
         self.records.append(record)
-        self.size += size
-        return size
+        return taken
+
+    def to_bytes(self, salt: int, room: int = 0) -> bytes:
+        """As it is written in the segment with this salt; `room` zeros fill its last page."""
+        return self._packed.to_bytes(self.first_seq, salt, room)
+
+    def forget_bytes(self) -> None:
+        """It is on disk: the records alone are kept."""
+        self._packed = Packed()
+
+    @property
+    def size(self) -> int:
+        """Bytes, without what fills the last page."""
+        return self._packed.size
 
     @property
     def last_seq(self) -> int:
@@ -115,10 +129,7 @@ class SegmentWriter:
             self.seal()
             opened = self._create(group.first_seq, max(self._segment_bytes, group.size))
         assert self._file is not None
-        salt, seq = self._name.salt, group.first_seq
-        data = b"".join(
-            [encode(record, seq + index, index, salt) for index, record in enumerate(group.records)]
-        )
+        data = group.to_bytes(self._name.salt, self._room_behind(group.size))
         try:
             self._file.pwrite(data, self._end)
             self._file.datasync()
@@ -129,6 +140,11 @@ class SegmentWriter:
         for record in group.records:
             self._summary.add_record(record)
         return Written(opened, self._end)
+
+    def _room_behind(self, size: int) -> int:
+        """Bytes that fill the page in which a large group ends, so that the next one does not write it again."""
+        room = -(self._end + size) % PAGE
+        return room if size >= PAD_FROM and self._end + size + room <= self._segment_bytes else 0
 
     def seal(self) -> None:
         """Cut the segment to its content, write its summary, close it. What fails here loses no record."""
@@ -204,7 +220,7 @@ def read_summary(files: Files, name: SegmentName) -> Summary | None:
 
 def count_unreadable(data: bytes, name: SegmentName) -> int:
     """Bytes in `data`, a segment's whole content, that are no valid record."""
-    return len(data) - sum(frame.end - frame.start for frame in frames(data, name.salt, 0, name.first_seq))
+    return len(data) - sum(block.end - block.start for block in blocks(data, name.salt, 0, name.first_seq))
 
 
 def open_segments(files: Files, cls: int, floor: int) -> tuple[list[Segment], int]:
@@ -273,7 +289,7 @@ def _open_newest(files: Files, name: SegmentName) -> tuple[Segment | None, int]:
             logs.event(logs.ERROR, "store-read-failed", segment=name, error=error)
             return _keep_unreadable(name, read_around(file, size, 0))
         found = recover(data, name.salt, name.first_seq)
-        if found.frames:
+        if found.blocks:
             file.truncate(found.end)
             file.datasync()
     finally:
@@ -281,7 +297,7 @@ def _open_newest(files: Files, name: SegmentName) -> tuple[Segment | None, int]:
     torn = len(data.rstrip(b"\0")) - found.end
     if torn > 0:
         logs.event(logs.WARNING, "store-torn-tail-cut", segment=name, bytes=torn)
-    if not found.frames:
+    if not found.blocks:
         files.remove(str(name))
         files.sync_names()
         return None, name.first_seq
@@ -289,10 +305,14 @@ def _open_newest(files: Files, name: SegmentName) -> tuple[Segment | None, int]:
         logs.event(logs.ERROR, "store-damage", segment=name, first=hole.first, last=hole.last)
     if not found.holes:  # what is in a hole is not known any more: then no summary, so that nobody trusts it
         summary = Summary()
-        for frame in found.frames:
-            summary.add_record(decode(data, frame).record)
-        write_summary(files, name, summary)
-    newest_ms = decode(data, found.frames[-1]).record.received_ms
+        for block in found.blocks:
+            for stored in decode(data, block):
+                summary.add_record(stored.record)
+        try:
+            write_summary(files, name, summary)
+        except StoreError as error:  # a full disk keeps no gateway from starting
+            logs.event(logs.WARNING, "store-summary-failed", segment=name, reason=error.reason, error=error)
+    newest_ms = decode(data, found.blocks[-1])[-1].record.received_ms
     return Segment(name, found.end, found.end, newest_ms), found.next_seq
 
 
@@ -302,4 +322,4 @@ def _keep_unreadable(name: SegmentName, data: bytes) -> tuple[Segment, int]:
     The next number leaves room for all records that could stand in it.
     """
     found = recover(data, name.salt, name.first_seq)
-    return Segment(name, len(data), len(data), 0), found.next_seq + len(data) // HEADER_SIZE
+    return Segment(name, len(data), len(data), 0), found.next_seq + len(data) // NARROW_SIZE

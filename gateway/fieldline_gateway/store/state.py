@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from fieldline_gateway.errors import StoreError
-from fieldline_gateway.records import Position
 from fieldline_gateway.store.reading import Part
 from fieldline_gateway.store.record import Hole
 from fieldline_gateway.store.summary import NumberRange
+from fieldline_gateway.store.unread import Saved
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS cursor (sink TEXT, cls INTEGER, seq INTEGER NOT NULL, PRIMARY KEY (sink, cls));
+CREATE TABLE IF NOT EXISTS backlog (sink TEXT, cls INTEGER, first_seq INTEGER, last_seq INTEGER);
+CREATE TABLE IF NOT EXISTS note (sink TEXT, name TEXT, value BLOB NOT NULL, PRIMARY KEY (sink, name));
 CREATE TABLE IF NOT EXISTS evicted (
     cls INTEGER, first_seq INTEGER, last_seq INTEGER, node BLOB, stream INTEGER, first INTEGER, last INTEGER);
 CREATE INDEX IF NOT EXISTS evicted_at ON evicted (cls, last_seq);
@@ -47,24 +49,46 @@ class StoreState:
                 self._db.close()
             self._db = None
 
-    def cursors(self) -> dict[str, dict[int, int]]:
-        """Last delivered sequence number of each sink and class."""
-        found: dict[str, dict[int, int]] = {}
+    def cursors(self) -> dict[str, dict[int, Saved]]:
+        """What each sink was delivered, by class."""
+        backlog: dict[tuple[str, int], list[Hole]] = {}
+        for sink, cls, first, last in self._all(
+            "SELECT sink, cls, first_seq, last_seq FROM backlog ORDER BY first_seq"
+        ):
+            backlog.setdefault((sink, cls), []).append(Hole(first, last))
+        found: dict[str, dict[int, Saved]] = {}
         for sink, cls, seq in self._all("SELECT sink, cls, seq FROM cursor"):
-            found.setdefault(sink, {})[cls] = seq
+            found.setdefault(sink, {})[cls] = Saved(seq, tuple(backlog.get((sink, cls), ())))
         return found
 
-    def save_cursors(self, moves: Iterable[tuple[str, Position]]) -> None:
-        """Store how far sinks have delivered."""
+    def save_cursors(self, moves: Iterable[tuple[str, int, Saved]]) -> None:
+        """Store what sinks were delivered: all classes of all of them, or none."""
         with self._transaction("NORMAL") as db:
-            db.executemany(
-                "INSERT INTO cursor VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET seq = excluded.seq",
-                [(sink, position.cls, position.seq) for sink, position in moves],
-            )
+            for sink, cls, saved in moves:
+                db.execute(
+                    "INSERT INTO cursor VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET seq = excluded.seq",
+                    (sink, cls, saved.live),
+                )
+                db.execute("DELETE FROM backlog WHERE sink = ? AND cls = ?", (sink, cls))
+                db.executemany(
+                    "INSERT INTO backlog VALUES (?, ?, ?, ?)",
+                    [(sink, cls, hole.first, hole.last) for hole in saved.backlog],
+                )
+
+    def note(self, sink: str, name: str) -> bytes | None:
+        """What a sink keeps under this name."""
+        rows = self._all("SELECT value FROM note WHERE sink = ? AND name = ?", (sink, name))
+        return rows[0][0] if rows else None
+
+    def save_note(self, sink: str, name: str, value: bytes) -> None:
+        """Keep something for a sink; on disk when it returns."""
+        with self._transaction("FULL") as db:
+            db.execute("INSERT OR REPLACE INTO note VALUES (?, ?, ?)", (sink, name, value))
 
     def forget_sink(self, sink: str) -> None:
         with self._transaction("FULL") as db:
-            db.execute("DELETE FROM cursor WHERE sink = ?", (sink,))
+            for table in ("cursor", "backlog", "note"):
+                db.execute(f"DELETE FROM {table} WHERE sink = ?", (sink,))
 
     def counters(self) -> dict[str, int]:
         return dict(self._all("SELECT name, value FROM counter"))

@@ -17,13 +17,17 @@ from typing import TypeVar, TypeVarTuple, Unpack
 
 from fieldline_gateway import logs
 from fieldline_gateway.errors import StoreError, StoreHeld
+from fieldline_gateway.pace import Pace
 from fieldline_gateway.records import CLASS_NAMES, CLASSES, Position, Record, StoredRecord
 from fieldline_gateway.store.files import Files
+from fieldline_gateway.store.follower import Clock, Follower, Sources
 from fieldline_gateway.store.log import MAX_GROUP_BYTES, ClassLog, GroupRules
-from fieldline_gateway.store.reader import Clock, Follower, Sources, StoreReader
+from fieldline_gateway.store.reader import StoreReader
+from fieldline_gateway.store.record import Hole
 from fieldline_gateway.store.retention import RetentionRules, choose, give_up, remove, remove_given_up
 from fieldline_gateway.store.segment import SegmentWriter, open_segments
 from fieldline_gateway.store.state import StoreState
+from fieldline_gateway.store.unread import Saved, Unread, union
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -66,7 +70,7 @@ class Store:
         self._state_thread = ThreadPoolExecutor(1, "store-state")
         self._read_threads = ThreadPoolExecutor(2, "store-read")
         self._logs: list[ClassLog] = []
-        self._cursors: dict[str, dict[int, int]] = {}
+        self._unread: dict[str, dict[int, Unread]] = {}
         self._readers: dict[str, StoreReader] = {}
         self._checkpoint: dict[int, int] = {}
         self._counters: dict[str, int] = {}
@@ -87,17 +91,19 @@ class Store:
         StoreError: the disk cannot be used; UsageError: the files are of a newer format.
         """
         await self._in_state_thread(self._state.open)
-        self._cursors = await self._in_state_thread(self._state.cursors)
+        cursors = await self._in_state_thread(self._state.cursors)
         self._counters.update(await self._in_state_thread(self._state.counters))
         await self._in_state_thread(remove_given_up, self._files, self._state)
         for cls in CLASSES:
-            known = [cursor.get(cls, 0) for cursor in self._cursors.values()]
+            known = [cursor[cls].live for cursor in cursors.values() if cls in cursor]
             floor = 1 + max((floors or {}).get(cls, 0), self._counters.get(f"gone-to-{cls}", 0), 0, *known)
             segments, next_seq = await self._in_state_thread(open_segments, self._files, cls, floor)
             writer = SegmentWriter(self._files, cls, self._settings.segment_bytes, self._random32)
             self._logs.append(
                 ClassLog(cls, writer, segments, next_seq, self._settings.group, self._log_changed)
             )
+        for sink, saved in cursors.items():
+            self._unread[sink] = {cls: Unread(saved.get(cls) or self._beginning(cls)) for cls in CLASSES}
         self._keeper = asyncio.create_task(self._keep())
 
     async def close(self) -> None:
@@ -144,21 +150,37 @@ class Store:
         """Last sequence number of the class that is on disk."""
         return self._logs[cls].durable_seq
 
-    def reader(self, sink: str) -> StoreReader:
-        """The one reader of this sink, from its durable cursor on; a new sink begins at the oldest record."""
+    def reader(self, sink: str, pace: Pace | None = None) -> StoreReader:
+        """The one reader of this sink, from its durable cursor on; a new sink begins at the oldest record.
+
+        `pace` counts at the first call; None: all in the order in which it came.
+        """
         if sink not in self._readers:
-            saved = self._cursors.setdefault(sink, {})
-            done = {cls: saved.get(cls, self._logs[cls].oldest_seq - 1) for cls in CLASSES}
-            self._readers[sink] = reader = StoreReader(sink, self._logs, self._sources, done)
-            reader.dirty.update(cls for cls in CLASSES if cls not in saved)
+            new = sink not in self._unread
+            if new:
+                self._unread[sink] = {cls: Unread(self._beginning(cls)) for cls in CLASSES}
+            unread = self._unread[sink]
+            self._readers[sink] = reader = StoreReader(sink, self._logs, self._sources, unread, pace)
+            reader.dirty.update(CLASSES if new else ())
         return self._readers[sink]
+
+    def _beginning(self, cls: int) -> Saved:
+        return Saved(self._logs[cls].oldest_seq - 1)
+
+    async def note(self, sink: str, name: str) -> bytes | None:
+        """What a sink keeps under this name. StoreError where the disk fails."""
+        return await self._in_state_thread(self._state.note, sink, name)
+
+    async def save_note(self, sink: str, name: str, value: bytes) -> None:
+        """Keep something for a sink; it is on disk when this returns. StoreError where the disk fails."""
+        await self._in_state_thread(self._state.save_note, sink, name, value)
 
     async def keep_sinks(self, names: Collection[str]) -> None:
         """Forget the cursors of all other sinks: nothing is kept for a sink that nobody configures any more."""
-        for sink in self._cursors.keys() - set(names):
+        for sink in self._unread.keys() - set(names):
             logs.event(logs.WARNING, "store-sink-forgotten", sink=sink, lag=self._lag(sink))
             await self._in_state_thread(self._state.forget_sink, sink)
-            del self._cursors[sink]
+            del self._unread[sink]
 
     def checkpoint(self, position: Position) -> None:
         """The log up to here is not needed for a start any more, so it may go."""
@@ -193,9 +215,10 @@ class Store:
             "sinks": {
                 sink: {
                     "lag": self._lag(sink),
-                    "delivered": {CLASS_NAMES[cls]: seq for cls, seq in self._done(sink).items()},
+                    "delivered": {CLASS_NAMES[cls]: each.live.first - 1 for cls, each in unread.items()},
+                    "backlog": {CLASS_NAMES[cls]: each.waiting for cls, each in unread.items()},
                 }
-                for sink in self._cursors
+                for sink, unread in self._unread.items()
             },
         }
 
@@ -261,54 +284,62 @@ class Store:
 
     async def _save_cursors(self) -> None:
         moves = [
-            (reader.name, Position(cls, reader.done[cls]))
+            (reader.name, cls, reader.unread[cls].saved())
             for reader in self._readers.values()
             for cls in reader.dirty
         ]
         if not moves:
             return
         await self._in_state_thread(self._state.save_cursors, moves)
-        for sink, position in moves:
-            self._cursors[sink][position.cls] = position.seq
-            reader = self._readers[sink]
-            if reader.done[position.cls] == position.seq:
-                reader.dirty.discard(position.cls)
+        for sink, cls, saved in moves:
+            if self._unread[sink][cls].saved() == saved:
+                self._readers[sink].dirty.discard(cls)
 
     async def retain(self) -> None:
         """Let go what all sinks have read and what is over the bounds."""
         rules = self._settings.retention
         while True:
-            read = {
-                cls: min(seqs) for cls in CLASSES if (seqs := [self._done(s)[cls] for s in self._cursors])
-            }
+            read = {cls: self._read_up_to(cls) for cls in CLASSES} if self._unread else {}
             victim = choose(
                 self._logs, rules, self._settings.segment_bytes, read, self._checkpoint, self._utc_ms()
             )
             if victim is None:
                 return
-            first_unread = max(victim.segment.name.first_seq, read.get(victim.cls, 0) + 1)
+            passed = self._passed(victim.cls)
+            await self._save_cursors()  # or else a kill now brings gaps of what was delivered
+            hole = Hole(victim.segment.name.first_seq, victim.last_seq)
+            unread = [part for each in self._unread.values() for part in each[victim.cls].within(hole)]
+            lost = union(unread) if self._unread else [hole]
             counts = await self._in_state_thread(
-                give_up, self._files, self._state, victim, first_unread, self._cuts(victim.cls)
+                give_up, self._files, self._state, victim, lost, self._cuts(victim.cls)
             )
             for name, count in counts.items():
                 self._counters[name] = self._counters.get(name, 0) + count
             self._logs[victim.cls].segments.remove(victim.segment)
             await self._in_state_thread(remove, self._files, victim.segment)
+            if passed:
+                await self._in_state_thread(self._state.forget_evicted, victim.cls, passed)
 
     def _lag(self, sink: str) -> int:
         """Records on disk that the sink has not delivered."""
-        return sum(self._logs[cls].durable_seq - seq for cls, seq in self._done(sink).items())
+        return sum(unread.lag(self._logs[cls].durable_seq) for cls, unread in self._unread[sink].items())
 
-    def _done(self, sink: str) -> dict[int, int]:
-        """Last delivered sequence numbers of a sink that runs, or as saved."""
-        if sink in self._readers:
-            return self._readers[sink].done
-        return {cls: self._cursors[sink].get(cls, 0) for cls in CLASSES}
+    def _passed(self, cls: int) -> int:
+        """The last record up to which no sink wants any more, not even to be told that it is gone."""
+        return min((r.first for unread in self._unread.values() for r in unread[cls].ranges), default=1) - 1
+
+    def _read_up_to(self, cls: int) -> int:
+        """The last record up to which no sink wants any that is still there."""
+        oldest = self._logs[cls].oldest_seq
+        return min(unread[cls].after(oldest) for unread in self._unread.values()) - 1
 
     def _cuts(self, cls: int) -> set[int]:
-        """Sequence numbers at which a sink goes on reading, now or after a rewind."""
-        cuts = {self._done(sink)[cls] + 1 for sink in self._cursors}
-        return cuts | {reader.followers[cls].next_seq for reader in self._readers.values()}
+        """Sequence numbers at which a sink goes on reading, now or after a rewind, or ends."""
+        cuts = set()
+        for unread in self._unread.values():
+            for each in unread[cls].ranges:
+                cuts |= {each.first, each.next, (each.last or 0) + 1}
+        return cuts | {lane.follower.next_seq for reader in self._readers.values() for lane in reader.lanes()}
 
     async def _in_state_thread(self, work: Callable[[Unpack[Ts]], T], *arguments: *Ts) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._state_thread, work, *arguments)

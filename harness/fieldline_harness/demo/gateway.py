@@ -37,7 +37,7 @@ class GatewayProcess:
         ports = json.dumps([str(port) for port in self._ports])
         text = f'[gateway]\nname = "demo"\n\n[serial]\nports = {ports}\n\n'
         if self._broker:
-            text += f"[mqtt]\nurl = {json.dumps(self._broker)}\n"
+            text += f'[[sink]]\nkind = "json"\nurl = {json.dumps(self._broker)}\n'
         else:
             text += f"[listener]\nbind = {json.dumps(self._listen)}\n"
         self.folder.mkdir(parents=True, exist_ok=True)

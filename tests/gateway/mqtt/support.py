@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
@@ -12,11 +13,14 @@ from typing import Any, Self, TypeVar
 
 import paho.mqtt.client as paho
 
-from fieldline_gateway.mqtt.broker import Limits
-from fieldline_gateway.mqtt.codec import v311
+from fieldline_gateway.mqtt.codec import v5, v311
+from fieldline_gateway.mqtt.codec.levels import FIRST, Packet
+from fieldline_gateway.mqtt.codec.properties import NONE, Properties
 from fieldline_gateway.mqtt.codec.reader import Reader
 from fieldline_gateway.mqtt.codec.runs import PubackRun
 from fieldline_gateway.mqtt.listener import Listener
+from fieldline_gateway.mqtt.security import Security
+from fieldline_gateway.mqtt.sessions import Limits
 from fieldline_gateway.records import KIND_REPORT, TIME_NODE, Position, Record, StoredRecord
 from fieldline_wire import messages as wire
 
@@ -130,44 +134,51 @@ class FakeReader:
 class Peer:
     """The broker's end of one connection, for the test to play."""
 
-    connect: v311.Connect
+    connect: v311.Connect | v5.Connect
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._stream = reader
         self._writer = writer
-        self._packets = Reader(v311.DECODERS)
-        self._waiting: list[v311.Packet | PubackRun] = []
+        self._packets: Reader[Any] = Reader(FIRST)
+        self._waiting: list[Any] = []
 
-    async def packet(self) -> v311.Packet:
+    async def packet(self) -> Any:
         """The next packet; EOFError when the client closes."""
         while not self._waiting:
             async with asyncio.timeout(TIMEOUT_S):
                 data = await self._stream.read(65_536)
             if not data:
                 raise EOFError
-            self._waiting += self._packets.feed(data)
-        packet = self._waiting.pop(0)
-        assert not isinstance(packet, PubackRun)
-        return packet
+            for packet in self._packets.feed(data):
+                if isinstance(packet, PubackRun):
+                    self._waiting += [v311.Puback(packet_id) for packet_id in packet.packet_ids]
+                else:
+                    self._waiting.append(packet)
+                if isinstance(packet, v311.Connect | v5.Connect):
+                    self._packets.switch((v5 if isinstance(packet, v5.Connect) else v311).DECODERS)
+        return self._waiting.pop(0)
 
-    async def publish(self) -> v311.Publish:
+    async def publish(self) -> Any:
         """The next packet, which must be PUBLISH; PINGREQ is answered on the way."""
         while True:
             packet = await self.packet()
-            if isinstance(packet, v311.Pingreq):
+            if isinstance(packet, v311.Pingreq | v5.Pingreq):
                 self.send(v311.Pingresp())
                 continue
-            assert isinstance(packet, v311.Publish), packet
+            assert isinstance(packet, v311.Publish | v5.Publish), packet
             return packet
 
-    async def accept(self, *, session_present: bool = False) -> v311.Connect:
-        """CONNECT, answered with yes."""
+    async def accept(self, *, session_present: bool = False, found: Properties = NONE) -> Any:
+        """CONNECT, answered with yes, and in 5.0 with these properties."""
         packet = await self.packet()
-        assert isinstance(packet, v311.Connect)
-        self.send(v311.Connack(session_present=session_present))
+        if isinstance(packet, v5.Connect):
+            self.send(v5.Connack(session_present=session_present, properties=found))
+        else:
+            assert isinstance(packet, v311.Connect)
+            self.send(v311.Connack(session_present=session_present))
         return packet
 
-    async def publishes(self, count: int) -> list[v311.Publish]:
+    async def publishes(self, count: int) -> list[Any]:
         return [await self.publish() for _ in range(count)]
 
     async def ended(self) -> None:
@@ -176,10 +187,10 @@ class Peer:
             while True:
                 await self.packet()
 
-    def acknowledge(self, *packets: v311.Publish) -> None:
+    def acknowledge(self, *packets: v311.Publish | v5.Publish) -> None:
         self.send(*(v311.Puback(packet.packet_id) for packet in packets))
 
-    def send(self, *packets: v311.Packet) -> None:
+    def send(self, *packets: Packet) -> None:
         self._writer.write(b"".join(packet.to_bytes() for packet in packets))
 
     def raw(self, data: bytes) -> None:
@@ -215,10 +226,10 @@ class FakeBroker:
         async with asyncio.timeout(TIMEOUT_S):
             return await self._peers.get()
 
-    async def accepted(self, *, session_present: bool = False) -> Peer:
+    async def accepted(self, *, session_present: bool = False, found: Properties = NONE) -> Peer:
         """The next connection, its CONNECT answered with yes."""
         peer = await self.peer()
-        peer.connect = await peer.accept(session_present=session_present)
+        peer.connect = await peer.accept(session_present=session_present, found=found)
         return peer
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -231,8 +242,16 @@ class FakeBroker:
 class ListenerThread:
     """Our listener with an event loop in a thread of its own, for judges that block."""
 
-    def __init__(self, limits: Limits | None = None, connect_timeout_s: float = 10.0) -> None:
-        self.listener = Listener("127.0.0.1", 0, limits, connect_timeout_s)
+    def __init__(
+        self,
+        limits: Limits | None = None,
+        connect_timeout_s: float = 10.0,
+        security: Security | None = None,
+        websocket: bool = True,
+    ) -> None:
+        self.listener = Listener(
+            "127.0.0.1", 0, limits, connect_timeout_s, security=security, websocket=websocket
+        )
         self.loop = asyncio.new_event_loop()
         self._stop = asyncio.Event()
         self._started = threading.Event()
@@ -265,19 +284,30 @@ class ListenerThread:
 class RawClient:
     """A blocking client that says exactly what the test tells it to."""
 
-    def __init__(self, port: int, connect: v311.Connect | None = None, *, receive_buffer: int = 0) -> None:
-        self._socket = socket.socket()
+    def __init__(
+        self,
+        port: int,
+        connect: v311.Connect | v5.Connect | None = None,
+        *,
+        receive_buffer: int = 0,
+        level: int = 4,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._socket: socket.socket = socket.socket()
         self._socket.settimeout(TIMEOUT_S)
         if receive_buffer:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self._socket.connect(("127.0.0.1", port))
-        self._reader = Reader(v311.DECODERS)
-        self._waiting: list[v311.Packet] = []
-        self.connack: v311.Connack | None = None
+        if tls:
+            self._socket = tls.wrap_socket(self._socket, server_hostname="localhost")
+        new = level == 5 or isinstance(connect, v5.Connect)
+        self._reader: Reader[Any] = Reader(v5.DECODERS if new else v311.DECODERS)
+        self._waiting: list[Any] = []
+        self.connack: Any = None
         if connect:
             self.send(connect)
             answer = self.receive()
-            assert isinstance(answer, v311.Connack)
+            assert isinstance(answer, v311.Connack | v5.Connack)
             self.connack = answer
 
     def __enter__(self) -> Self:
@@ -286,13 +316,13 @@ class RawClient:
     def __exit__(self, *_: object) -> None:
         self._socket.close()
 
-    def send(self, *packets: v311.Packet) -> None:
+    def send(self, *packets: Packet) -> None:
         self.raw(b"".join(packet.to_bytes() for packet in packets))
 
     def raw(self, data: bytes) -> None:
         self._socket.sendall(data)
 
-    def receive(self) -> v311.Packet:
+    def receive(self) -> Any:
         """The next packet; EOFError where the broker closed."""
         while not self._waiting:
             try:
@@ -308,10 +338,10 @@ class RawClient:
                     self._waiting.append(packet)
         return self._waiting.pop(0)
 
-    def published(self) -> v311.Publish:
+    def published(self) -> Any:
         """The next packet, which must be PUBLISH."""
         packet = self.receive()
-        assert isinstance(packet, v311.Publish), packet
+        assert isinstance(packet, v311.Publish | v5.Publish), packet
         return packet
 
     def closed(self) -> bool:
@@ -325,7 +355,7 @@ class RawClient:
     def synchronise(self) -> None:
         """Until the broker has looked at all that was sent: nothing but the answer may come."""
         self.send(v311.Pingreq())
-        assert self.receive() == v311.Pingresp()
+        assert isinstance(self.receive(), v311.Pingresp | v5.Pingresp)
 
 
 class Subscriber:

@@ -12,5 +12,5 @@ def test_quick_run_gives_all_figures() -> None:
 
 
 def test_payload_is_of_the_size_that_is_claimed() -> None:
-    [(_, payload)] = bench_forward.PlainPayload().messages(bench_forward.plain_record(1))
+    [(_, payload, _)] = bench_forward.PlainPayload().messages(bench_forward.plain_record(1))
     assert len(payload) == bench_forward.PAYLOAD_BYTES == 122

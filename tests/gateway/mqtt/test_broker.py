@@ -2,29 +2,51 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from fieldline_gateway.mqtt.broker import Broker, Limits, Message, Session
-from fieldline_gateway.mqtt.codec import v311
+from fieldline_gateway.mqtt.broker import Broker, Will
+from fieldline_gateway.mqtt.codec import v5, v311
+from fieldline_gateway.mqtt.codec.levels import Packet
 from fieldline_gateway.mqtt.codec.reader import Reader
 from fieldline_gateway.mqtt.codec.runs import PubackRun
+from fieldline_gateway.mqtt.dialects import V311, Dialect
 from fieldline_gateway.mqtt.errors import ProtocolError
+from fieldline_gateway.mqtt.sessions import Limits, Message, Session
 
 
 class FakeClient:
     """The broker's Outlet, and what came out of it."""
 
-    def __init__(self, broker: Broker, client_id: str, *, clean: bool = True, now: float = 0.0) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        client_id: str,
+        *,
+        clean: bool = True,
+        expiry: float | None = None,
+        now: float = 0.0,
+        dialect: Dialect = V311,
+        receive_maximum: int = 65_535,
+        maximum_packet_size: int = 1_000_000,
+    ) -> None:
         self.broker = broker
+        self.dialect = dialect
+        self.receive_maximum = receive_maximum
+        self.maximum_packet_size = maximum_packet_size
         self.paused = False
         self.kicked = ""
-        self._reader = Reader(v311.DECODERS)
-        self.received: list[v311.Packet] = []
-        packet = v311.Connect(client_id or "auto", clean_session=clean)
-        self.connack, session = broker.connect(packet, client_id, now)
-        self.session = session
-        if session:
-            session.resume(self)
+        self.kick_code = 0
+        self.now = now
+        self._reader = Reader(dialect.decoders)
+        self.received: list[Packet] = []
+        if expiry is None:
+            expiry = 0.0 if clean else broker.limits.away_s
+        found = broker.connect(client_id, clean, expiry, now)
+        self.session, self.present = found or (None, False)
+        if self.session:
+            self.session.resume(self, now)
 
     def send(self, data: bytes) -> None:
         for packet in self._reader.feed(data):
@@ -33,23 +55,24 @@ class FakeClient:
             else:
                 self.received.append(packet)
 
-    def kick(self, reason: str) -> None:
+    def kick(self, reason: str, code: int) -> None:
         self.kicked = reason
+        self.kick_code = code
 
-    def says(self, packet: v311.Packet | PubackRun) -> None:
+    def says(self, packet: Packet | PubackRun) -> None:
         assert self.session
-        self.broker.receive(self.session, self, packet)
+        self.broker.receive(self.session, self, packet, self.now)
 
     def subscribes(self, topic: str, qos: int = 1) -> None:
-        self.says(v311.Subscribe(1, ((topic, qos),)))
+        self.says(self.dialect.decoders[8](2, self.dialect.subscribe(1, ((topic, qos),))[2:]))
 
-    def goes(self, now: float = 0.0, will: v311.Will | None = None) -> None:
+    def goes(self, now: float = 0.0, will: Will | None = None) -> None:
         assert self.session
         self.broker.lost(self.session, self, will, now)
 
     @property
-    def messages(self) -> list[v311.Publish]:
-        return [packet for packet in self.received if isinstance(packet, v311.Publish)]
+    def messages(self) -> list[Any]:
+        return [packet for packet in self.received if isinstance(packet, v311.Publish | v5.Publish)]
 
     @property
     def payloads(self) -> list[bytes]:
@@ -63,7 +86,7 @@ class FakeClient:
 
 def publish(broker: Broker, *payloads: bytes, qos: int = 1, topic: str = "t") -> None:
     for payload in payloads:
-        broker.publish(topic, payload, qos, retain=False)
+        broker.publish(topic, payload, qos, False, 0.0)
 
 
 @pytest.fixture
@@ -106,7 +129,7 @@ def test_slow_client_at_qos1_is_disconnected_and_no_other_is_touched(broker: Bro
     assert broker.counts["overflowed"] == 1
     slow.goes()
     again = FakeClient(broker, "slow", clean=False)
-    assert not again.connack.session_present  # so the client knows that something is missing
+    assert not again.present  # so the client knows that something is missing
 
 
 def test_queue_is_bounded_in_bytes() -> None:
@@ -128,7 +151,7 @@ def test_session_waits_for_its_client(broker: Broker) -> None:
     publish(broker, b"2", b"3")
     publish(broker, b"lost", qos=0)
     again = FakeClient(broker, "c", clean=False)
-    assert again.connack.session_present
+    assert again.present
     assert again.payloads == [b"1", b"2"]
     assert [packet.dup for packet in again.messages] == [True, False]  # [MQTT-3.3.1-1]
     assert again.messages[0].packet_id == client.messages[0].packet_id
@@ -141,11 +164,11 @@ def test_clean_session_forgets(broker: Broker) -> None:
     client.subscribes("t")
     client.goes()
     clean = FakeClient(broker, "c")
-    assert not clean.connack.session_present
+    assert not clean.present
     publish(broker, b"1")
     clean.goes()
     again = FakeClient(broker, "c", clean=False)
-    assert not again.connack.session_present
+    assert not again.present
     assert (clean.payloads, again.payloads) == ([], [])
 
 
@@ -155,17 +178,17 @@ def test_session_of_a_client_away_too_long_is_forgotten() -> None:
     FakeClient(broker, "new", clean=False, now=60)
     assert broker.sessions == 2
     FakeClient(broker, "newer", clean=False, now=71)
-    assert not FakeClient(broker, "old", clean=False, now=72).connack.session_present
+    assert not FakeClient(broker, "old", clean=False, now=72).present
 
 
 def test_clients_are_bounded_and_those_away_go_first(broker: Broker) -> None:
     FakeClient(broker, "away", clean=False).goes(now=1)
     FakeClient(broker, "later", clean=False).goes(now=2)
     FakeClient(broker, "here")
-    assert FakeClient(broker, "new", now=3).connack.code == v311.ACCEPTED
-    assert FakeClient(broker, "later", clean=False, now=3).connack.session_present
+    assert FakeClient(broker, "new", now=3).session
+    assert FakeClient(broker, "later", clean=False, now=3).present
     assert not FakeClient(broker, "away", clean=False, now=4).session
-    assert FakeClient(broker, "more", now=5).connack.code == v311.UNAVAILABLE
+    assert not FakeClient(broker, "more", now=5).session
     assert broker.sessions == 3
 
 
@@ -181,18 +204,18 @@ def test_take_over_gives_the_session_to_the_new_connection(broker: Broker) -> No
 
 
 def test_retained_messages(broker: Broker) -> None:
-    broker.publish("a", b"1", 1, retain=True)
-    broker.publish("a", b"2", 1, retain=True)
-    broker.publish("b/c", b"3", 0, retain=True)
+    broker.publish("a", b"1", 1, True, 0.0)
+    broker.publish("a", b"2", 1, True, 0.0)
+    broker.publish("b/c", b"3", 0, True, 0.0)
     client = FakeClient(broker, "c")
     client.subscribes("#")
     assert sorted((p.topic, p.payload, p.retain) for p in client.messages) == [
         ("a", b"2", True),
         ("b/c", b"3", True),
     ]
-    broker.publish("a", b"4", 0, retain=True)
+    broker.publish("a", b"4", 0, True, 0.0)
     assert client.messages[-1].retain is False  # [MQTT-3.3.1-9]
-    broker.publish("a", b"", 0, retain=True)
+    broker.publish("a", b"", 0, True, 0.0)
     late = FakeClient(broker, "late")
     late.subscribes("#")
     assert late.payloads == [b"3"]
@@ -200,17 +223,17 @@ def test_retained_messages(broker: Broker) -> None:
 
 def test_retained_messages_are_bounded(broker: Broker) -> None:
     for number in range(5):
-        broker.publish(f"t/{number}", b"x", 0, retain=True)
+        broker.publish(f"t/{number}", b"x", 0, True, 0.0)
     assert broker.retained == 3
     assert broker.counts["not_retained"] == 2
-    broker.publish("t/0", b"", 0, retain=True)
-    broker.publish("t/4", b"x", 0, retain=True)
+    broker.publish("t/0", b"", 0, True, 0.0)
+    broker.publish("t/4", b"x", 0, True, 0.0)
     assert broker.retained == 3
     bounded = Broker(Limits(max_retained_bytes=1000))
-    bounded.publish("big", bytes(900), 0, retain=True)
-    bounded.publish("more", bytes(100), 0, retain=True)
-    bounded.publish("big", bytes(100), 0, retain=True)
-    bounded.publish("more", bytes(100), 0, retain=True)
+    bounded.publish("big", bytes(900), 0, True, 0.0)
+    bounded.publish("more", bytes(100), 0, True, 0.0)
+    bounded.publish("big", bytes(100), 0, True, 0.0)
+    bounded.publish("more", bytes(100), 0, True, 0.0)
     assert bounded.retained == 2
     assert bounded.counts["not_retained"] == 1
 
@@ -260,7 +283,7 @@ def test_a_bad_filter_changes_nothing(broker: Broker) -> None:
 def test_clients_do_not_speak_below_the_dollar(broker: Broker) -> None:
     client = FakeClient(broker, "c")
     client.subscribes("$SYS/#")
-    broker.publish("$SYS/broker/version", b"mine", 1, retain=True)
+    broker.publish("$SYS/broker/version", b"mine", 1, True, 0.0)
     assert client.payloads == []
     assert broker.retained == 0
 
@@ -292,15 +315,15 @@ def test_packets_that_no_client_sends(broker: Broker, packet: v311.Packet) -> No
 
 
 def test_packet_identifiers_in_flight_are_not_used_twice() -> None:
-    session = Session("c", True, Limits(max_in_flight=3))
+    session = Session("c", 0.0, Limits(max_in_flight=3))
     session._last_id = 65_534
     broker = Broker(Limits())
     client = FakeClient(broker, "c")
     session.outlet = client
     for number in range(3):
-        session.offer(Message("t", b"%d" % number, 1), 1)
+        session.offer(Message("t", b"%d" % number, 1), 1, False, 0.0)
     assert [packet.packet_id for packet in client.messages] == [65_535, 1, 2]
-    session.acknowledged([1])
+    session.acknowledged([1], 0.0)
     session._last_id = 65_534
-    session.offer(Message("t", b"3", 1), 1)
+    session.offer(Message("t", b"3", 1), 1, False, 0.0)
     assert client.messages[-1].packet_id == 1

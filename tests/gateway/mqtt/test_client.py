@@ -6,13 +6,13 @@ import asyncio
 
 import pytest
 
-from fieldline_gateway.mqtt.client import Address, Connection, open_connection
-from fieldline_gateway.mqtt.codec import fields, v311
+from fieldline_gateway.mqtt.client import Address, Connection, Dialer, Events
+from fieldline_gateway.mqtt.codec import fields, v5, v311
 from fieldline_gateway.mqtt.errors import ConnectionLost, ConnectRefused, MqttError, ProtocolError
 from fieldline_gateway.mqtt.window import Run
 from tests.gateway.mqtt.support import FakeBroker, Peer, run, until
 
-BIG: tuple[bytes, bytes] = (fields.text("t"), bytes(60_000))
+BIG = (fields.text("t"), bytes(60_000), b"")
 
 
 class Client:
@@ -31,11 +31,10 @@ class Client:
     def _resume(self) -> None:
         self.writable += 1
 
-    async def open(self, connect: v311.Connect | None = None, timeout_s: float = 5.0) -> Connection:
+    async def open(self, connect: v5.Connect | None = None, timeout_s: float = 5.0) -> Connection:
         address = Address("127.0.0.1", self.broker.port)
-        return await open_connection(
-            address, connect or v311.Connect("c"), self._pubacks, self._resume, timeout_s
-        )
+        events = Events(self._pubacks, self._resume)
+        return await Dialer(level=4).open(address, connect or v5.Connect("c"), events, timeout_s)
 
     async def opened(self) -> tuple[Connection, Peer]:
         peer, connection = await asyncio.gather(self.broker.accepted(), self.open())
@@ -47,7 +46,7 @@ def test_handshake_and_goodbye() -> None:
         async with FakeBroker() as broker:
             connection, peer = await Client(broker).opened()
             assert peer.connect == v311.Connect("c")
-            assert connection.connack.result() == v311.Connack()
+            assert connection.server.level == 4
             connection.disconnect()
             assert await peer.packet() == v311.Disconnect()
             assert isinstance(await connection.closed, ConnectionLost)
@@ -149,7 +148,7 @@ def test_a_publish_that_nobody_asked_for_is_nothing() -> None:
 def test_keep_alive_asks_and_gives_up() -> None:
     async def main() -> None:
         async with FakeBroker() as broker:
-            opening = asyncio.create_task(Client(broker).open(v311.Connect("c", keep_alive=1)))
+            opening = asyncio.create_task(Client(broker).open(v5.Connect("c", keep_alive=1)))
             peer = await broker.accepted()
             connection = await opening
             assert await peer.packet() == v311.Pingreq()

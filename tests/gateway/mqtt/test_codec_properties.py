@@ -104,17 +104,17 @@ def test_any_split_of_damaged_packets(sent: list[v311.Packet], data: st.DataObje
 
 
 @given(
-    st.lists(st.tuples(names.map(fields.text), payloads), max_size=20),
-    st.integers(65_500, 65_535) | ids,
+    st.lists(st.tuples(names.map(fields.text), payloads, st.binary(max_size=3)), max_size=20),
+    st.integers(64_990, 65_000) | st.integers(1, 65_000),
     st.booleans(),
     st.booleans(),
 )
 def test_run_of_publish_is_packet_after_packet(
-    messages: list[tuple[bytes, bytes]], first: int, dup: bool, retain: bool
+    messages: list[tuple[bytes, bytes, bytes]], first: int, dup: bool, retain: bool
 ) -> None:
     expected = []
-    for place, (topic, payload) in enumerate(messages):
-        ident = (first - 1 + place) % 65_535 + 1
+    for place, (topic, payload, _) in enumerate(messages):
+        ident = (first - 1 + place) % fields.PUBLISH_IDS + 1
         expected.append(v311.Publish(topic[2:].decode(), payload, 1, retain, dup, ident).to_bytes())
     assert encode_publishes(messages, first, dup=dup, retain=retain) == b"".join(expected)
 

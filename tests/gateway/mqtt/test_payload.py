@@ -34,7 +34,7 @@ def published(item: Record, topic: str = DEFAULT_TOPIC) -> list[tuple[str, dict[
     """Topic and parsed payload of each message of a record; numbers exact."""
     messages = JsonPayload("gw1", topic).messages(item)
     out = []
-    for name, payload in messages:
+    for name, payload, _ in messages:
         assert int.from_bytes(name[:2], "big") == len(name) - 2
         out.append((name[2:].decode(), json.loads(payload, parse_float=Decimal)))
     return out
@@ -42,7 +42,7 @@ def published(item: Record, topic: str = DEFAULT_TOPIC) -> list[tuple[str, dict[
 
 def test_a_reading_word_for_word() -> None:
     """The example of docs/payload-json.md: people's programs depend on each character of the names."""
-    [(_, payload)] = JsonPayload("gw1").messages(
+    [(_, payload, _)] = JsonPayload("gw1").messages(
         report(4711, readings=[wire.Reading(12, 1, wire.QTY_SPEED, 0, 29_875)])
     )
     assert payload.decode() == (

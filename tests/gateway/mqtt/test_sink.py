@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from fieldline_gateway.mqtt.client import Address
-from fieldline_gateway.mqtt.codec import v311
+from fieldline_gateway.mqtt.codec import fields, v311
 from fieldline_gateway.records import Position
 from fieldline_gateway.sinks.mqtt import Backoff, MqttSink
 from fieldline_gateway.sinks.mqtt_config import MqttConfig
@@ -253,7 +253,7 @@ def test_broker_that_closes_all_the_time_gets_everything_in_order() -> None:
         (v311.UNAVAILABLE, "see the broker's log"),
         (v311.BAD_CREDENTIALS, "correct username and password"),
         (v311.NOT_AUTHORISED, "access list"),
-        (77, "return code 77 is unknown"),
+        (77, "code 77 is unknown"),
     ],
 )
 def test_refusals_say_what_to_do(code: int, remedy: str, said: Said) -> None:
@@ -373,7 +373,7 @@ def test_large_window_goes_round_the_packet_identifiers() -> None:
                 assert number(packets[0]) == count + 1
                 peer.acknowledge(*packets)
             await until(lambda: reader.done)
-        assert packets[-1].packet_id == 70_000 - 65_535
+        assert packets[-1].packet_id == 70_000 - fields.PUBLISH_IDS
 
     run(main())
 

@@ -16,6 +16,12 @@ MAX_FIELD = 65_535
 
 MAX_PACKET_ID = 65_535
 
+PUBLISH_IDS = 65_000
+"""Packet identifiers up to here are for runs of PUBLISH; those above for SUBSCRIBE and UNSUBSCRIBE, so that
+the two never meet [MQTT-2.3.1-2]."""
+
+PROTOCOL_NAME = "MQTT"  # 3.1.2.1 of both versions
+
 MALFORMED = "MQTT-4.8.0-1"
 """Clause of violations that have no number of their own: close the connection."""
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Generic, TypeVar
 
+from fieldline_gateway.mqtt.codec import reasons
 from fieldline_gateway.mqtt.codec.fields import MALFORMED
-from fieldline_gateway.mqtt.codec.runs import PubackRun, decode_pubacks
+from fieldline_gateway.mqtt.codec.runs import PubackRun, decode_pubacks, decode_unmatched
 from fieldline_gateway.mqtt.errors import ProtocolError
 
 MAX_PACKET = 256 * 1024
@@ -25,8 +26,14 @@ class Reader(Generic[PacketT]):
     """Feed it bytes, iterate over what comes: packets, and PUBACKs as runs."""
 
     def __init__(
-        self, decoders: Mapping[int, Callable[[int, bytes], PacketT]], max_packet: int = MAX_PACKET
+        self,
+        decoders: Mapping[int, Callable[[int, bytes], PacketT]],
+        max_packet: int = MAX_PACKET,
+        *,
+        unmatched: bool = False,
     ) -> None:
+        """unmatched: PUBACKs of 5.0 that say "no matching subscribers" are to come in runs too."""
+        self._unmatched = unmatched
         self._decoders = decoders
         self._max_packet = max_packet
         self._buffer = bytearray()
@@ -45,6 +52,10 @@ class Reader(Generic[PacketT]):
         self._buffer += data
         return self._packets()
 
+    def switch(self, decoders: Mapping[int, Callable[[int, bytes], PacketT]]) -> None:
+        """Decode what follows with these: the first packet said which version is spoken."""
+        self._decoders = decoders
+
     def _packets(self) -> Iterator[PacketT | PubackRun]:
         if self._error:
             raise self._error
@@ -60,10 +71,15 @@ class Reader(Generic[PacketT]):
     def _next(self) -> PacketT | PubackRun | None:
         """Decode what stands at _at, or set _need and give None."""
         buffer, at = self._buffer, self._at
-        if buffer[at] == _PUBACK and (ids := decode_pubacks(buffer, at)):
-            self._at += 4 * len(ids)
-            self._need = 2
-            return PubackRun(ids)
+        if buffer[at] == _PUBACK:
+            if ids := decode_pubacks(buffer, at):
+                self._at += 4 * len(ids)
+                self._need = 2
+                return PubackRun(ids)
+            if self._unmatched and (ids := decode_unmatched(buffer, at)):
+                self._at += 5 * len(ids)
+                self._need = 2
+                return PubackRun(ids)
         first = buffer[at]
         decode = self._decoders.get(first >> 4)
         if decode is None:
@@ -84,9 +100,8 @@ class Reader(Generic[PacketT]):
                 raise ProtocolError(MALFORMED, "remaining length of more than four bytes (2.2.3)")
         end = start + length
         if end - at > self._max_packet:
-            raise ProtocolError(
-                MALFORMED, f"a packet of {end - at} bytes is over the bound of {self._max_packet}"
-            )
+            text = f"a packet of {end - at} bytes is over the bound of {self._max_packet}"
+            raise ProtocolError(MALFORMED, text, reasons.PACKET_TOO_LARGE)
         if end > len(buffer):
             self._need = end - at
             return None

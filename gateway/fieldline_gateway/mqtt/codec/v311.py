@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from typing import ClassVar, Self
 
 from fieldline_gateway.mqtt.codec import fields
-from fieldline_gateway.mqtt.codec.fields import MALFORMED, Body
+from fieldline_gateway.mqtt.codec.fields import MALFORMED, PROTOCOL_NAME, Body
 from fieldline_gateway.mqtt.errors import ProtocolError, UnsupportedVersion, UsageError
 
-PROTOCOL_NAME = "MQTT"  # 3.1.2.1
 PROTOCOL_LEVEL = 4  # 3.1.2.2
 
 # Return codes of CONNACK, 3.2.2.3.

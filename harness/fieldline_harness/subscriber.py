@@ -6,8 +6,9 @@ import threading
 from typing import Any
 
 import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
 
-from tests.system.ledger import Ledger
+from fieldline_harness.ledger import Ledger
 
 
 class Subscriber:
@@ -18,7 +19,7 @@ class Subscriber:
         self.lock = threading.Lock()
         self._topic = topic
         self._ready = threading.Event()
-        self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="judge", clean_session=False)
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="judge", clean_session=False)
         self._client.reconnect_delay_set(min_delay=1, max_delay=1)
         self._client.on_connect = self._connected
         self._client.on_subscribe = lambda *_: self._ready.set()
@@ -31,7 +32,8 @@ class Subscriber:
 
     def __enter__(self) -> Subscriber:
         self._client.loop_start()
-        assert self._ready.wait(10), "the broker did not acknowledge the subscription"
+        if not self._ready.wait(10):
+            raise RuntimeError("the broker did not acknowledge the subscription")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -43,4 +45,4 @@ class Subscriber:
 
     def _received(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
         with self.lock:
-            self.ledger.take(message.payload)
+            self.ledger.take(bytes(message.payload))

@@ -4,15 +4,21 @@ A SIGKILL alone loses nothing that was written, as the kernel keeps it: a gatewa
 pass. Here a write stays in the process until datasync() puts it into the file, so that SIGKILL is a power cut.
 With FIELDLINE_TEST_ACK_EARLY=1 each sync takes effect only when the next one is asked for, so that
 acknowledgements go out before their fdatasync: the system test must fail then.
+FIELDLINE_TEST_CONTROL names a folder from which a test changes the world of the running process: while there is a
+file `full` the disk has no room, and the number in a file `clock` is how many seconds its clock of the day is ahead.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
+import threading
+import time
+from pathlib import Path
 
-from fieldline_cli.main import main
-from fieldline_gateway.store.files import DiskFile
+from fieldline_gateway.cli import main
+from fieldline_gateway.store.files import DiskFile, disk_error
 
 _EARLY = bool(os.environ.get("FIELDLINE_TEST_ACK_EARLY"))
 _real_pwrite = DiskFile.pwrite
@@ -20,6 +26,10 @@ _real_pread = DiskFile.pread
 _real_datasync = DiskFile.datasync
 _real_truncate = DiskFile.truncate
 _real_size = DiskFile.size
+_real_allocate = DiskFile.allocate
+_real_time_ns = time.time_ns
+_CONTROL = Path(os.environ.get("FIELDLINE_TEST_CONTROL", "/nonexistent"))
+_LOOK_S = 0.05
 
 _Writes = dict[str, list[tuple[int, bytes]]]
 _waiting: _Writes = {}
@@ -37,7 +47,36 @@ def _flush(file: DiskFile, writes: _Writes) -> None:
         _real_pwrite(file, data, offset)
 
 
+def _need_room(file: DiskFile) -> None:
+    if (_CONTROL / "full").exists():
+        raise disk_error(
+            OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), f"write to {file._what} (simulated)"
+        )
+
+
+def _allocate(file: DiskFile, size: int) -> None:
+    _need_room(file)
+    _real_allocate(file, size)
+
+
+def _keep_clock() -> None:
+    """In a thread: the clock of the day as the control folder says."""
+    ahead_ns = 0
+
+    def time_ns() -> int:
+        return _real_time_ns() + ahead_ns
+
+    time.time_ns = time_ns
+    while True:
+        try:
+            ahead_ns = int((_CONTROL / "clock").read_text()) * 1_000_000_000
+        except (OSError, ValueError):
+            ahead_ns = 0
+        time.sleep(_LOOK_S)
+
+
 def _pwrite(file: DiskFile, data: bytes, offset: int) -> None:
+    _need_room(file)
     _waiting.setdefault(file._what, []).append((offset, bytes(data)))
 
 
@@ -71,6 +110,8 @@ def _size(file: DiskFile) -> int:
 
 
 if __name__ == "__main__":
-    DiskFile.pwrite, DiskFile.pread, DiskFile.datasync = _pwrite, _pread, _datasync  # type: ignore[method-assign]
-    DiskFile.truncate, DiskFile.size = _truncate, _size  # type: ignore[method-assign]
-    sys.exit(main(sys.argv[1:]))
+    for method in (_pwrite, _pread, _datasync, _truncate, _size, _allocate):
+        setattr(DiskFile, method.__name__[1:], method)
+    if _CONTROL.is_dir():
+        threading.Thread(target=_keep_clock, daemon=True).start()
+    sys.exit(main(sys.argv[2:]))  # behind the word `gateway`

@@ -24,8 +24,9 @@ class Account:
     conflicts: list[int] = field(default_factory=list)
     """Numbers that came twice with different content."""
     disordered: list[int] = field(default_factory=list)
-    """Numbers that came, for the first time, after a greater one."""
-    highest: int = 0
+    """Numbers that came, for the first time, after a greater one that came the same way."""
+    highest: dict[bool, int] = field(default_factory=dict)
+    """Of what came as backlog, and of what did not."""
 
     def missing(self, up_to: int) -> list[int]:
         """Numbers from 1 to `up_to` that neither came nor were explained."""
@@ -46,25 +47,27 @@ class Ledger:
             self.others += 1
             return
         account = self.accounts.setdefault((message["node"], message["stream"], message["class"]), Account())
+        backlog = message.get("backlog", False)
         if gap := message.get("gap"):
             for number in range(gap["first"], gap["last"] + 1):
-                self._number(account, number)
+                self._number(account, number, backlog)
                 account.gaps[number] = gap["reason"]
             return
         number = message["number"]
         if number in account.readings:
             account.repeats += 1
-            if account.readings[number] != message:
+            if _content(account.readings[number]) != _content(message):
                 account.conflicts.append(number)
             return
-        self._number(account, number)
+        self._number(account, number, backlog)
         account.readings[number] = message
 
     @staticmethod
-    def _number(account: Account, number: int) -> None:
-        if number < account.highest and number not in account.gaps:
+    def _number(account: Account, number: int, backlog: bool) -> None:
+        highest = account.highest.get(backlog, 0)
+        if number < highest and number not in account.gaps:
             account.disordered.append(number)
-        account.highest = max(account.highest, number)
+        account.highest[backlog] = max(highest, number)
 
     def faults(self, accepted: dict[Key, int]) -> list[str]:
         """What breaks the promise, in words. `accepted`: the highest number that each node has given out."""
@@ -90,6 +93,11 @@ class Ledger:
             sum(a.repeats for a in accounts),
             sum(len(a.gaps) for a in accounts),
         )
+
+
+def _content(message: dict[str, object]) -> dict[str, object]:
+    """What a repeat has in common with the first: it may come another way."""
+    return {name: value for name, value in message.items() if name not in ("historical", "backlog")}
 
 
 def _some(numbers: Iterable[int]) -> str:

@@ -1,0 +1,111 @@
+"""What is live while a backlog is replayed: the time from the store to the PUBACK, beside the same without a backlog.
+
+Rules: one store, one sink, one mosquitto. Readings come one at a time, at the pace of a site of some hundred fans;
+each is timed from the call of append to the commit that its PUBACK brings. Idle and busy take turns in one run, the
+busy turn with a million records in the store that the sink was never sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from fieldline_gateway.pace import Pace
+from fieldline_gateway.records import Position, StoredRecord
+from fieldline_gateway.sinks.payload import JsonPayload
+from fieldline_gateway.sinks.port import Reader
+from fieldline_gateway.store.store import Store
+from fieldline_harness.bench_forward import GATEWAY, ended, report_record, started
+from fieldline_harness.bench_store import open_store
+from fieldline_harness.figures import Figure
+from fieldline_harness.mosquitto import Mosquitto
+
+PER_S = 200
+BATCH = 1000
+
+
+class TimingReader:
+    """A reader of the store that notes when each record from `first` on is committed."""
+
+    def __init__(self, reader: Reader) -> None:
+        self.rewind = reader.rewind
+        self._reader = reader
+        self._waiting: dict[int, float] = {}
+        self.took_s: list[float] = []
+        self.backlog = 0
+
+    def appended(self, seq: int, at: float) -> None:
+        self._waiting[seq] = at
+
+    async def next_batch(self, limit: int) -> Sequence[StoredRecord]:
+        return await self._reader.next_batch(limit)
+
+    def commit(self, position: Position) -> None:
+        self._reader.commit(position)
+        now = time.perf_counter()
+        done = [seq for seq in self._waiting if seq <= position.seq]
+        if not done:
+            self.backlog += 1
+        for seq in done:
+            self.took_s.append(now - self._waiting.pop(seq))
+
+
+async def _fill(folder: Path, count: int) -> None:
+    """`count` records that no sink was sent, durable."""
+    store = await open_store(folder, 0, interval_ms=2)
+    store.reader("bench", Pace())
+    for first in range(1, count + 1, BATCH):
+        for number in range(first, first + BATCH):
+            position = store.append(report_record(number))
+        await store.wait_durable(position)
+    await store.close()
+
+
+async def _live(store: Store, reader: TimingReader, first: int, count: int) -> None:
+    """`count` readings at PER_S."""
+    loop = asyncio.get_running_loop()
+    begin = loop.time()
+    for number in range(count):
+        await asyncio.sleep(max(0.0, begin + number / PER_S - loop.time()))
+        reader.appended(store.append(report_record(first + number)).seq, time.perf_counter())
+
+
+async def _turn(port: int, folder: Path, backlog: int, count: int) -> tuple[float, bool]:
+    """(p99 of the live readings in s, whether there was backlog to the end)."""
+    await _fill(folder, backlog)
+    store = await open_store(folder, 0, interval_ms=2)
+    reader = TimingReader(store.reader("bench", Pace()))
+    task = started(port, JsonPayload(GATEWAY), reader)
+    await asyncio.sleep(0.5)
+    await _live(store, reader, backlog + 1, count)
+    lag = store.status()["sinks"]["bench"]["lag"]  # type: ignore[index]
+    await asyncio.sleep(1.0)  # the last PUBACKs
+    await ended(task)
+    await store.close()
+    if len(reader.took_s) < count:
+        raise RuntimeError(f"{count - len(reader.took_s)} of {count} live readings were not acknowledged")
+    return sorted(reader.took_s)[int(len(reader.took_s) * 0.99)], lag > count
+
+
+async def measure(folder: Path, quick: bool) -> list[Figure]:
+    """live.p99_ratio."""
+    backlog, count = (100_000, 200) if quick else (1_000_000, 2_000)
+    with Mosquitto(folder / "mosquitto") as broker:
+        print("bench live: idle ...", file=sys.stderr)
+        idle, _ = await _turn(broker.port, folder / "idle", 0, count)
+        print(f"bench live: {backlog} records of backlog ...", file=sys.stderr)
+        busy, lasted = await _turn(broker.port, folder / "busy", backlog, count)
+    what = f"p99 {idle * 1000:.1f} ms idle, {busy * 1000:.1f} ms while {backlog:,} records are replayed"
+    if not lasted:
+        what += "; the backlog was sent before the last live reading came"
+    return [Figure("live.p99_ratio", busy / idle, "x", f"{what}, {PER_S} live readings/s, to PUBACK")]
+
+
+def run(quick: bool = False) -> list[Figure]:
+    """The figure of live readings beside a backlog; `quick` shows that it works."""
+    with tempfile.TemporaryDirectory(prefix="fieldline-bench-") as name:
+        return asyncio.run(measure(Path(name), quick))
