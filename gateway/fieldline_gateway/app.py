@@ -180,12 +180,17 @@ class Gateway:
         if config.listener is not None:
             try:
                 self._listener = await stack.enter_async_context(
-                    Listener(config.listener.host, config.listener.port)
+                    Listener(
+                        config.listener.host,
+                        config.listener.port,
+                        security=config.listener.security,
+                        websocket=config.listener.websocket,
+                        door=config.listener_door,
+                    )
                 )
             except MqttError as error:
                 raise UsageError(str(error)) from error
-            host = "127.0.0.1" if config.listener.host in ("0.0.0.0", "") else config.listener.host
-            address = Address(host, self._listener.port)
+            address = Address("localhost", self._listener.port, unix=config.listener_door)
             own = MqttConfig(address, f"fieldline-{config.name}-own", retain=True, pace=None)
             self._sinks.append(MqttSink(own, JsonPayload(config.name, own.topic), LISTENER))
             logs.event(logs.INFO, "listener-open", address=f"{config.listener.host}:{self._listener.port}")

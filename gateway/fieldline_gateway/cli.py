@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import getpass
 import json
 import sys
 import time
@@ -20,6 +21,7 @@ from rich.table import Table
 from fieldline_gateway import app, config, logs, store_cli
 from fieldline_gateway.control import ask
 from fieldline_gateway.errors import GatewayError, UsageError
+from fieldline_gateway.mqtt.security import hash_password
 from fieldline_gateway.registry import KEY_BYTES, NODE_BYTES, Registry
 
 EPILOG = """examples:
@@ -28,6 +30,7 @@ EPILOG = """examples:
   fieldline gateway enroll -c gateway.toml e66178c1ab3c4d21 --name fan-1 < key.hex
   fieldline gateway run -c gateway.toml
   fieldline gateway status -c gateway.toml
+  fieldline gateway password site-nodes >> listener.passwords
 """
 
 
@@ -54,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         ("check", _check, "say what a configuration file would do, or which line is wrong"),
         ("status", _status, "what the running gateway sees: nodes, store, sinks, links, refusals"),
         ("enroll", _enroll, "let a node speak: its id, and its key on standard input or from a file"),
+        ("password", _password, "make a line of the listener's password_file; asks for the password"),
         ("example", _example, "print a configuration file to begin with"),
     ):
         part = parts.add_parser(
@@ -64,11 +68,13 @@ def _parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         part.set_defaults(run=run)
-        if name != "example":
+        if name not in ("example", "password"):
             part.add_argument("-c", "--config", type=Path, default=Path("gateway.toml"), metavar="FILE",
                               help="configuration file (default: gateway.toml)")  # fmt: skip
         if name == "status":
             part.add_argument("--json", action="store_true", help="one JSON object, for programs")
+        if name == "password":
+            part.add_argument("name", metavar="NAME", help="user name, without ':'")
         if name == "enroll":
             part.add_argument("node", metavar="NODE", help=f"node id, {2 * NODE_BYTES} hexadecimal digits")
             part.add_argument("--name", default="", help="a name for people")
@@ -128,6 +134,21 @@ def _enroll(words: argparse.Namespace) -> int:
     finally:
         registry.close()
     print(f"{node.hex()}: {'enrolled' if new else 'known; its key is now this one'}")
+    return 0
+
+
+def _password(words: argparse.Namespace) -> int:
+    if not words.name or ":" in words.name or words.name != words.name.strip():
+        raise UsageError(f"{words.name!r} is no user name: one or more characters without ':'")
+    if sys.stdin.isatty():
+        password = getpass.getpass(f"password of {words.name}: ", sys.stderr)
+        if getpass.getpass("again: ", sys.stderr) != password:
+            raise UsageError("the two passwords differ; nothing was made")
+    else:
+        password = sys.stdin.readline().rstrip("\r\n")
+    if not password:
+        raise UsageError("no password was given; type it, or pipe it in as one line")
+    print(f"{words.name}:{hash_password(password.encode())}")
     return 0
 
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fieldline_gateway.links.serial import SerialSettings
+from fieldline_gateway.mqtt.errors import MqttError
+from fieldline_gateway.mqtt.security import Passwords, Security, server_tls
 from fieldline_gateway.sinks.config import SinkConfig, sinks
 from fieldline_gateway.store.log import GroupRules
 from fieldline_gateway.store.retention import RetentionRules
@@ -41,6 +43,13 @@ max_age_days = 0                # 0: no bound
 # With no [[sink]] the gateway's own small listener serves subscribers on this machine.
 [listener]
 bind = "127.0.0.1:1883"
+websocket = true                # on the same port
+# tls_cert = "listener.pem"     # beyond this machine it wants TLS, and passwords or client certificates
+# tls_key = "listener.key"
+# client_ca = "clients.pem"     # who signs the clients' certificates
+# client_certificates = "required"   # or "optional": without one a password is asked
+# password_file = "listener.passwords"   # lines made by `fieldline gateway password NAME`
+# insecure = false              # true: open to the network without these
 
 # Each [[sink]] has a place of its own in the store; docs/payloads.md shows what each kind publishes.
 # [[sink]]
@@ -89,11 +98,13 @@ and leave the lines below it as they are"""
 
 
 @dataclass(frozen=True, slots=True)
-class Bind:
-    """Where the listener listens. Port 0 lets the system choose."""
+class ListenerConfig:
+    """Where the listener listens, and for whom. Port 0 lets the system choose."""
 
     host: str
     port: int
+    security: Security
+    websocket: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +122,12 @@ class Config:
     """A node of which nothing is heard for so long is away."""
     sinks: tuple[SinkConfig, ...]
     """Where readings go; with none the listener alone serves."""
-    listener: Bind | None
+    listener: ListenerConfig | None
+
+    @property
+    def listener_door(self) -> Path:
+        """Where the gateway itself gives readings to its listener, whatever that asks of others."""
+        return self.data / "listener.sock"
 
     @property
     def control_socket(self) -> Path:
@@ -141,7 +157,9 @@ def load(path: Path) -> Config:
         store=_store(root.table("store")),
         silent_ms=gateway.integer("silent_after_s", 750, low=10, high=86_400) * 1000,
         sinks=sinks(root.tables("sink"), name, folder, data),
-        listener=_bind(root.table("listener")) if root.has("listener") or not root.has("sink") else None,
+        listener=_listener(root.table("listener"), folder)
+        if root.has("listener") or not root.has("sink")
+        else None,
     )
     file.finish()
     if not config.serial.ports:
@@ -171,9 +189,38 @@ def _store(table: Table) -> StoreSettings:
     )
 
 
-def _bind(table: Table) -> Bind:
+def _listener(table: Table, folder: Path) -> ListenerConfig:
     text = table.get("bind", str, "127.0.0.1:1883") or ""
     host, _, port = text.rpartition(":")
     if not host or not port.isdecimal() or int(port) > 0xFFFF:
         raise table.error("bind", f"'bind' {text!r} must be HOST:PORT, for example 127.0.0.1:1883")
-    return Bind(host.strip("[]"), int(port))
+    found = ListenerConfig(
+        host=host.strip("[]"),
+        port=int(port),
+        security=_security(table, folder),
+        websocket=bool(table.get("websocket", bool, True)),
+    )
+    try:
+        found.security.check_bind(found.host)
+    except MqttError as error:
+        raise table.error("bind", str(error)) from None
+    return found
+
+
+def _security(table: Table, folder: Path) -> Security:
+    files = {key: table.get(key, str) for key in ("tls_cert", "tls_key", "client_ca", "password_file")}
+    paths = {key: folder / name for key, name in files.items() if name}
+    certificates = table.choice("client_certificates", ("required", "optional"), "required")
+    for key in ("tls_key", "client_ca"):
+        if key in paths and "tls_cert" not in paths:
+            raise table.error(key, f"'{key}' means TLS: give the listener's own certificate too, tls_cert")
+    key = "tls_cert"
+    try:
+        tls = None
+        if "tls_cert" in paths:
+            tls = server_tls(paths["tls_cert"], paths.get("tls_key"), paths.get("client_ca"), certificates)
+        key = "password_file"
+        passwords = Passwords.load(paths["password_file"]) if "password_file" in paths else None
+    except MqttError as error:
+        raise table.error(key, str(error)) from None
+    return Security(tls, passwords, insecure=bool(table.get("insecure", bool, False)))

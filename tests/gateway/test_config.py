@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from fieldline_gateway.config import EXAMPLE, Bind, load
+from fieldline_gateway.config import EXAMPLE, ListenerConfig, load
+from fieldline_gateway.mqtt.security import Security, hash_password
 from fieldline_gateway.sinks.config import JsonForm
 from fieldline_gateway.sinks.plain import FanForm, TemplateForm
 from fieldline_gateway.sparkplug.config import EdgeConfig
 from fieldline_host.tomlfile import ConfigError
+from tests.gateway.mqtt.certificates import make_pki
 
 
 def written(folder: Path, text: str) -> Path:
@@ -23,6 +25,7 @@ def written(folder: Path, text: str) -> Path:
 LINKS = '[serial]\nports = ["tty*"]\n'
 JSON = '[[sink]]\nkind = "json"\nurl = "mqtt://b"\n'
 TEMPLATE = '[[sink]]\nkind = "template"\nurl = "mqtt://b"\n'
+OWN = ListenerConfig("127.0.0.1", 1883, Security(), websocket=True)
 SPARKPLUG = '[[sink]]\nkind = "sparkplug"\nurl = "mqtt://b"\n'
 
 
@@ -30,16 +33,15 @@ def test_the_example_is_right(tmp_path: Path) -> None:
     config = load(written(tmp_path, EXAMPLE))
     assert (config.name, config.data) == ("site-1", tmp_path / "data")
     assert config.serial.ports == ("/dev/ttyACM*", "/dev/ttyUSB*")
-    assert config.listener == Bind("127.0.0.1", 1883)
+    assert config.listener == OWN
     assert config.sinks == ()
 
 
 def test_with_its_sinks_uncommented_the_example_is_right_too_and_shows_the_defaults(tmp_path: Path) -> None:
     (tmp_path / "mqtt.password").write_text("secret\n")
     head, sinks = EXAMPLE.split("# [[sink]]", 1)
-    text = head + "# [[sink]]" + sinks
-    text = re.sub(r"^# (\[\[sink\]\]|[a-z_]+ = )", r"\1", text, flags=re.MULTILINE)
-    config = load(written(tmp_path, text))
+    sinks = re.sub(r"^# (\[\[sink\]\]|[a-z_]+ = )", r"\1", "# [[sink]]" + sinks, flags=re.MULTILINE)
+    config = load(written(tmp_path, head + sinks))
     assert [(sink.name, sink.kind) for sink in config.sinks] == [
         (kind, kind) for kind in ("json", "fan", "template", "sparkplug")
     ]
@@ -57,7 +59,7 @@ def test_with_its_sinks_uncommented_the_example_is_right_too_and_shows_the_defau
 
 
 def test_the_listener_is_there_when_no_broker_is(tmp_path: Path) -> None:
-    assert load(written(tmp_path, LINKS)).listener == Bind("127.0.0.1", 1883)
+    assert load(written(tmp_path, LINKS)).listener == OWN
     with_broker = load(written(tmp_path, LINKS + JSON))
     assert with_broker.listener is None
 
@@ -72,6 +74,10 @@ def test_the_listener_is_there_when_no_broker_is(tmp_path: Path) -> None:
         (LINKS + "[store]\nmax_mb = 100\n", 4, "'max_mb' is not known"),
         (LINKS + '[listener]\nbind = "1883"\n', 4, "HOST:PORT"),
         (LINKS + '[listener]\nbind = "[::1]:99999"\n', 4, "HOST:PORT"),
+        (LINKS + '[listener]\nbind = "0.0.0.0:1883"\n', 4, "open to the network"),
+        (LINKS + '[listener]\ntls_key = "k.pem"\n', 4, "tls_cert"),
+        (LINKS + '[listener]\ntls_cert = "none.pem"\n', 4, "none.pem"),
+        (LINKS + '[listener]\npassword_file = "none"\n', 4, "cannot be read"),
         (LINKS + '[[sink]]\nkind = "json"\nurl = "http://b"\n', 5, "no MQTT address"),
         (LINKS + '[mqtt]\nurl = "mqtt://b"\n', 3, r"\[\[sink\]\]\nkind"),
         (LINKS + '[[sink]]\nurl = "mqtt://b"\n', 3, "'kind' is missing"),
@@ -114,3 +120,18 @@ def test_a_wrong_line_is_named(tmp_path: Path, text: str, line: int | None, word
         load(written(tmp_path, text))
     if line is not None:
         assert error.value.line == line
+
+
+def test_a_listener_for_the_network_asks_who_comes(tmp_path: Path) -> None:
+    pki = make_pki(tmp_path)
+    (tmp_path / "passwords").write_text(f"nodes:{hash_password(b'secret')}\n")
+    tls = f'tls_cert = "{pki.cert.name}"\ntls_key = "{pki.key.name}"\n'
+    head = LINKS + '[listener]\nbind = "0.0.0.0:8883"\n'
+    for lines in (tls + 'password_file = "passwords"\n', tls + f'client_ca = "{pki.ca.name}"\n'):
+        config = load(written(tmp_path, head + lines))
+        assert config.listener and config.listener.security.asks_who
+        assert "secret" not in repr(config)
+    with pytest.raises(ConfigError, match="without passwords"):
+        load(written(tmp_path, head + tls))
+    config = load(written(tmp_path, head + "insecure = true\nwebsocket = false\n"))
+    assert config.listener and not config.listener.websocket

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +34,12 @@ class Address:
     path: str | None = None
     """MQTT over WebSocket at this path; None is MQTT over TCP."""
     proxy: Proxy | None = None
+    unix: Path | None = None
+    """A UNIX socket on this machine, in place of host and port."""
 
     def __str__(self) -> str:
+        if self.unix:
+            return f"unix:{self.unix}"
         scheme = "mqtt" if self.path is None else "ws"
         return f"{scheme}{'s' if self.tls else ''}://{self.authority}{self.path or ''}"
 

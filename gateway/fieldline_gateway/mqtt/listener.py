@@ -17,7 +17,9 @@ connect_timeout_s for TLS, WebSocket and CONNECT together.
 from __future__ import annotations
 
 import asyncio
+import os
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from fieldline_gateway import logs
@@ -52,17 +54,20 @@ class Listener:
         *,
         security: Security | None = None,
         websocket: bool = True,
+        door: Path | None = None,
     ) -> None:
+        """`door`: a UNIX socket beside the port, for who may open it: no TLS and no password is asked there."""
         self.host = host
         self.port = port
         self.limits = limits or Limits()
         self.connect_timeout_s = connect_timeout_s
         self.security = security or Security()
         self.websocket = websocket
+        self._door = door
         self.broker = Broker(self.limits)
         self.peers: set[Peer] = set()
         self._checks = 0
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self._ticker: asyncio.TimerHandle | None = None
         self._checker: ThreadPoolExecutor | None = None
 
@@ -70,13 +75,17 @@ class Listener:
         self.security.check_bind(self.host)
         loop = asyncio.get_running_loop()
         try:
-            self._server = await loop.create_server(lambda: Peer(self), self.host, self.port)
+            if self._door:
+                self._servers.append(await self._open_door(self._door))
+            server = await loop.create_server(lambda: Peer(self, self.security), self.host, self.port)
         except OSError as error:
+            self._close()
             raise MqttError(
                 f"cannot listen on {self.host}:{self.port}: {error.strerror or error}; "
                 "is another broker running there? Choose another port, or give its url to the sink"
             ) from error
-        self.port = self._server.sockets[0].getsockname()[1]
+        self._servers.append(server)
+        self.port = server.sockets[0].getsockname()[1]
         self.broker.announce("$SYS/broker/version", b"fieldline listener")
         if self.security.passwords:
             self._checker = ThreadPoolExecutor(1, "mqtt-passwords")
@@ -86,14 +95,28 @@ class Listener:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        assert self._server and self._ticker
-        self._server.close()
+        assert self._ticker
         self._ticker.cancel()
+        self._close()
         entering = [task for peer in list(self.peers) if (task := peer.stop())]
         await asyncio.gather(*entering, return_exceptions=True)
-        await self._server.wait_closed()
+        for server in self._servers:
+            await server.wait_closed()
         if self._checker:
             self._checker.shutdown(wait=False, cancel_futures=True)
+
+    async def _open_door(self, path: Path) -> asyncio.Server:
+        await asyncio.to_thread(path.unlink, missing_ok=True)  # left behind by a kill
+        before = os.umask(0o177)
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.create_unix_server(lambda: Peer(self, Security()), path)
+        finally:
+            os.umask(before)
+
+    def _close(self) -> None:
+        for server in self._servers:
+            server.close()
 
     def status(self) -> dict[str, object]:
         """Counters as plain JSON values."""

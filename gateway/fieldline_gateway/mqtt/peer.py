@@ -25,6 +25,7 @@ from fieldline_gateway.mqtt.websocket import ServerLayer
 if TYPE_CHECKING:
     from fieldline_gateway.mqtt.broker import Will
     from fieldline_gateway.mqtt.listener import Listener
+    from fieldline_gateway.mqtt.security import Security
     from fieldline_gateway.mqtt.sessions import Session
 
 WRITE_BUFFER = 256 * 1024
@@ -47,11 +48,13 @@ Connect = v311.Connect | v5.Connect
 class Peer(asyncio.Protocol):
     """One connection; sessions.Outlet towards the broker."""
 
-    def __init__(self, listener: Listener) -> None:
+    def __init__(self, listener: Listener, security: Security) -> None:
+        """`security`: what is asked of who comes this way."""
         self.dialect: Dialect = V311
         self.receive_maximum = 65_535
         self.maximum_packet_size = _NO_LIMIT
         self._listener = listener
+        self._security = security
         self._broker = listener.broker
         self._loop = asyncio.get_running_loop()
         self._reader: Reader[Packet] = Reader(FIRST, listener.limits.max_packet)
@@ -114,7 +117,7 @@ class Peer(asyncio.Protocol):
         self._heard_at = self._loop.time()
         self._allowed_s = self._listener.connect_timeout_s
         self._timer = self._loop.call_later(self._allowed_s, self._check_silence)
-        if self._listener.security.tls:
+        if self._security.tls:
             self._transport.pause_reading()
             self._securing = True
             self._entering = self._loop.create_task(self._secure(self._transport))
@@ -158,7 +161,7 @@ class Peer(asyncio.Protocol):
 
     async def _secure(self, plain: asyncio.Transport) -> None:
         """TLS on an accepted connection: begun here, so that it is counted and timed from its first byte."""
-        context = self._listener.security.tls
+        context = self._security.tls
         assert context
         try:
             secured: asyncio.Transport | None = await self._loop.start_tls(
@@ -223,7 +226,7 @@ class Peer(asyncio.Protocol):
         assert self._transport
         self._reader.switch(self.dialect.decoders)
         certificate = self._transport.get_extra_info("peercert")
-        if self._listener.security.passwords is None or certificate:
+        if self._security.passwords is None or certificate:
             self._enter(packet)
             return
         self._transport.pause_reading()

@@ -28,7 +28,7 @@ MAX_SCRYPT_N = 2**17
 _SALT_BYTES = 16
 _KEY_BYTES = 32
 
-_HINT = "write name:hash in each line; `hash_password` of fieldline_gateway.mqtt.security makes the hash"
+_HINT = "its lines are made by `fieldline gateway password NAME`"
 
 
 class _Hash(NamedTuple):

@@ -27,6 +27,8 @@ async def connect(address: Address, protocol: asyncio.Protocol) -> asyncio.Trans
     layered = protocol if address.path is None else ClientLayer(protocol, address)
     loop = asyncio.get_running_loop()
     try:
+        if address.unix:
+            return (await loop.create_unix_connection(lambda: layered, str(address.unix)))[0]
         if address.proxy is None:
             made = await loop.create_connection(lambda: layered, address.host, address.port, ssl=address.tls)
             return made[0]
