@@ -20,6 +20,7 @@ from fieldline_boards.errors import BoardError
 
 _BREAK = b"\r\x03"  # wire.md 2.5
 _SILENCE_S = 0.1  # the node wants 20 ms; a USB frame and a loaded host take some more
+_PATIENCE_S = 120.0  # without a byte of output
 _TO_REPL_AND_RESTART = b"\x02\x04"  # leave the raw REPL, soft reset
 
 # One round trip for all files; a block at a time, as a node has little RAM.
@@ -75,10 +76,15 @@ class BoardFiles:
             self._transport.serial.flush()
             self._transport.close()
 
+    def run(self, code: str) -> str:
+        """What `code` prints; BoardError where it raises."""
+        with self._wrapped():
+            return self._exec(code).decode(errors="replace")
+
     def digests(self, paths: Iterable[str]) -> dict[str, bytes]:
         """SHA-256 of those of the files that are there."""
         with self._wrapped():
-            said = self._transport.exec(_DIGESTS.format(paths=tuple(paths))).decode()
+            said = self._exec(_DIGESTS.format(paths=tuple(paths))).decode()
         lines = (line.rsplit(" ", 1) for line in said.splitlines())
         return {path: bytes.fromhex(digest) for path, digest in lines}
 
@@ -93,7 +99,7 @@ class BoardFiles:
                 for line in whole:
                     say(line.decode(errors="replace").strip())
 
-            self._transport.exec(_RESERVE, data_consumer=said)
+            self._exec(_RESERVE, said)
 
     def write(self, path: str, content: bytes, progress: Callable[[int], None]) -> None:
         """Replace a file in a folder that exists. `progress(bytes)` is called as it goes."""
@@ -122,6 +128,13 @@ class BoardFiles:
                 yield from self.tree(path)
             else:
                 yield path
+
+    def _exec(self, code: str, consumer: Callable[[bytes], None] | None = None) -> bytes:
+        """Output of `code`, which may say nothing for long: an emulated chip is slow on a busy machine."""
+        said, error = self._transport.exec_raw(code, _PATIENCE_S, consumer)
+        if error:
+            raise TransportError(error.decode(errors="replace"))
+        return bytes(said)
 
     @contextlib.contextmanager
     def _wrapped(self) -> Iterator[None]:

@@ -8,16 +8,17 @@ from __future__ import annotations
 from fieldline_boards.spec import BoardSpec, FlashRegion, SensorSpec
 
 
-def board_module(spec: BoardSpec, firmware: str, *, development: bool) -> str:
+def board_module(spec: BoardSpec, firmware: str, *, development: bool, storage: str | None = None) -> str:
     """Source of `fieldline_board.py` for `spec`.
 
     `firmware` is the version that Hello tells (wire.md 5.6); a development build stops for a REPL (wire.md 2.5).
+    `storage`: the lines that stand in place of those on raw flash.
     """
     sensors = "".join(f"    {_sensor(each)!r},\n" for each in spec.sensors)
-    return f'''"""{spec.title}: made from boards/catalog/{spec.name}.toml by `fieldline node build`."""
+    return f'''"""{spec.title}: made from {spec.name}.toml by `fieldline node build`."""
 
 NAME = {spec.name!r}
-CHIP = {spec.chip!r}
+CHIP = {spec.chip.family!r}
 CONSOLE = {spec.console!r}
 FIRMWARE = {firmware!r}
 DEVELOPMENT = {development!r}
@@ -27,10 +28,14 @@ OUTPUTS = {spec.outputs!r}
 # (number, name, kind, pin or place, ((wire key, default), ...))
 SENSORS = (
 {sensors})
-# (partition label, start, length)
+{_raw_flash(spec) if storage is None else storage}'''
+
+
+def _raw_flash(spec: BoardSpec) -> str:
+    return f"""# (partition label, start, length)
 FLASH_STATE = {_region(spec.state)}
 FLASH_OUTBOX = {_region(spec.outbox)}
-'''
+"""
 
 
 def _sensor(sensor: SensorSpec) -> tuple[object, ...]:

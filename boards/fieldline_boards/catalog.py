@@ -1,7 +1,8 @@
-"""The boards that Fieldline knows: boards/catalog/<name>.toml as BoardSpec.
+"""The boards that Fieldline knows: boards/catalog/<name>.toml as BoardSpec, catalog/hosts/<name>.toml as HostSpec.
 
 Rules: whatever is wrong in a file is a ConfigError that names the line: unknown keys, pins the board does not
-have, one pin for two things, flash regions that overlap or do not fit sectors.
+have, one pin for two things, flash regions that overlap or do not fit sectors. A user's own boards are in a folder
+beside the catalog (--boards), or named by the path of their file.
 """
 
 from __future__ import annotations
@@ -10,14 +11,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fieldline_boards import sensors
-from fieldline_boards.spec import BoardSpec, Budget, FlashRegion, Pin, SensorSpec
+from fieldline_boards.chips import CHIPS, LINUX, NODE_CHIPS, Chip
+from fieldline_boards.circuitpython import read_circuitpython
+from fieldline_boards.errors import BoardError
+from fieldline_boards.flashmap import LARGEST_FLASH, read_flash
+from fieldline_boards.pins import BoardPins
+from fieldline_boards.radio import read_radio
+from fieldline_boards.spec import FROZEN_HEAP_BYTES, BoardSpec, Budget, HostSpec, SensorSpec
 from fieldline_host.tomlfile import ConfigError, Table, TomlFile
 from fieldline_wire.codes import KEY_PULSES, KEY_REJECT_US, KEY_STALL_MS
 
-CHIPS = ("rp2", "esp32")
-SECTOR = 4096  # bytes; erase unit of W25Q-type flash
-LARGEST_FLASH = 16 * 1024 * 1024
 MOST_SENSORS = 32  # a node's sensor table is walked every sample
+MOST_NAME = 32  # characters: a board's name is in every Hello (wire.md 5.6)
 
 # Settings that a sensor's table may give, by kind (wire.md 5.11): TOML key -> (wire key, lowest, highest, default).
 _SETTINGS: dict[str, dict[str, tuple[int, int, int, int]]] = {
@@ -38,114 +43,140 @@ def catalog_folder() -> Path:
     return inside if inside.is_dir() else package.parent / "catalog"
 
 
-def board_names() -> list[str]:
-    """Names of all boards, sorted."""
-    return sorted(path.stem for path in catalog_folder().glob("*.toml"))
+def board_names(folder: Path | None = None) -> list[str]:
+    """Names of all boards that run the node's firmware, sorted; those in `folder` among them."""
+    return _names(catalog_folder(), *([folder] if folder else []))
 
 
-def load_board(name: str) -> BoardSpec:
-    """The board called `name`; ConfigError where there is none or its file is wrong."""
-    path = catalog_folder() / f"{name}.toml"
-    if name not in board_names():
-        raise ConfigError(
-            path, None, f"there is no board '{name}'; the boards are {', '.join(board_names())}"
+def host_names() -> list[str]:
+    """Names of the computers whose pins are known, sorted."""
+    return _names(catalog_folder() / "hosts")
+
+
+def load_board(name: str, folder: Path | None = None) -> BoardSpec:
+    """The board called `name`, in `folder` or the catalog, or in the file `name` where that is a path.
+
+    ConfigError where there is none or its file is wrong; BoardError for a computer, which runs no node firmware.
+    """
+    spec = load_any(name, folder)
+    if isinstance(spec, HostSpec):
+        raise BoardError(
+            f"{spec.name} runs Linux and the gateway, not the node's firmware: nothing is built for it or put on it. "
+            "Reading sensors at its own pins (by Blinka, in the gateway) is planned and not there yet; "
+            f"until then put a node beside it. Its pins: fieldline board show {spec.name}"
         )
-    return read(path)
+    return spec
+
+
+def load_any(name: str, folder: Path | None = None) -> BoardSpec | HostSpec:
+    """As load_board, and for computers too."""
+    if name.endswith(".toml"):
+        return _read(Path(name))
+    for place in (*([folder] if folder else []), catalog_folder(), catalog_folder() / "hosts"):
+        path = place / f"{name}.toml"
+        if name in _names(place):
+            return _read(path)
+    known = ", ".join([*board_names(folder), *host_names()])
+    raise ConfigError(
+        catalog_folder() / f"{name}.toml", None, f"there is no board '{name}'; the boards are {known}"
+    )
 
 
 def read(path: Path) -> BoardSpec:
     """The board in the TOML file `path`, by the file's name; ConfigError names the line that is wrong."""
     file = TomlFile.load(path)
+    file.root.choice("chip", NODE_CHIPS)
+    return _board(file)
+
+
+def _read(path: Path) -> BoardSpec | HostSpec:
+    file = TomlFile.load(path)
+    chip = CHIPS[file.root.choice("chip", tuple(CHIPS))]
+    return _host(file, chip) if chip.family == LINUX else _board(file)
+
+
+def _board(file: TomlFile) -> BoardSpec:
     root = file.root
-    pins = _Pins(root.table("pins"))
-    chip = root.choice("chip", CHIPS)
+    chip = CHIPS[root.choice("chip", NODE_CHIPS)]
+    console = root.choice("console", ("usb", "uart"))
+    pins = BoardPins(root, chip, console)
+    radio = read_radio(root.table("radio"), chip, pins)
     wiring = sensors.Wiring(chip, root.tables("bus"), pins)
-    fitted = tuple(_sensors(root.tables("sensor"), pins, wiring))
-    flash = root.table("flash")
-    files_bytes = flash.integer("files", low=SECTOR, high=LARGEST_FLASH)
-    state = _region(flash.table("state"), "state", sectors=2)
-    outbox = _region(flash.table("outbox"), "outbox", sectors=4)
-    if state.start < outbox.start + outbox.length and outbox.start < state.start + state.length:
-        raise flash.table("outbox").error("start", "the regions 'state' and 'outbox' overlap")
+    fitted = tuple(_sensors(root.tables("sensor"), pins, wiring, chip))
+    flash = read_flash(root.table("flash"), chip)
+    led, reflex, outputs = pins.led(), pins.named("reflex", "reflex"), pins.outputs()
+    circuitpython = read_circuitpython(root, chip.family, fitted, (led, reflex, *outputs), pins)
     spec = BoardSpec(
-        name=path.stem,
+        name=_name(file),
         title=root.need("title", str),
         chip=chip,
-        arch=root.need("arch", str),
-        console=root.choice("console", ("usb", "uart")),
-        flashed=root.choice("flashed", ("uf2", "esptool")),
-        led=pins.named("led"),
-        reflex=pins.named("reflex"),
-        outputs=pins.outputs(),
+        notes=root.strings("notes"),
+        pinout=pins.pinout,
+        radio=radio,
+        arch=root.choice("arch", chip.archs),
+        console=console,
+        flashed=root.choice("flashed", ("esptool",) if chip.family == "esp32" else ("uf2",)),
+        led=led,
+        reflex=reflex,
+        outputs=outputs,
         sensors=fitted,
-        files_bytes=files_bytes,
-        state=state,
-        outbox=outbox,
+        files_bytes=flash.files_bytes,
+        state=flash.state,
+        outbox=flash.outbox,
+        flash=flash.map,
         budget=_budget(root.table("budget")),
+        circuitpython=circuitpython,
     )
     file.finish()
     return spec
 
 
-class _Pins:
-    """The board's pins, and what each is used for already."""
-
-    def __init__(self, table: Table) -> None:
-        self._table = table
-        self._gpio = set(_ranges(table, "gpio"))
-        self._input_only = set(_ranges(table, "input_only"))
-        self._used: dict[Pin, str] = {}
-
-    def named(self, use: str) -> Pin | None:
-        """The output pin in [pins] for `use`, or None."""
-        text = self._table.get(use, str)
-        return None if text is None else self._take(self._table, use, text, use, output=True)
-
-    def outputs(self) -> tuple[Pin, ...]:
-        """The pins that a Command may drive, in their order."""
-        texts = self._table.strings("outputs")
-        return tuple(self._take(self._table, "outputs", text, "an output", output=True) for text in texts)
-
-    def wire(self, table: Table, key: str, use: str) -> Pin:
-        """The pin that `key` names, which can be driven."""
-        return self._take(table, key, table.need(key, str), use, output=True)
-
-    def sensor(self, table: Table, name: str) -> Pin:
-        """The input pin of a sensor."""
-        return self._take(table, "pin", table.need("pin", str), f"sensor '{name}'", output=False)
-
-    def _take(self, table: Table, key: str, text: str, use: str, *, output: bool) -> Pin:
-        pin: Pin = int(text) if text.isdecimal() else text
-        if isinstance(pin, int) and pin not in self._gpio:
-            raise table.error(key, f"this board has no pin {pin}; [pins] gpio lists those it has")
-        if output and pin in self._input_only:
-            raise table.error(key, f"pin {pin} is an input only; choose another for {use}")
-        if pin in self._used:
-            raise table.error(key, f"pin {pin} is {self._used[pin]} already; choose another for {use}")
-        self._used[pin] = use
-        return pin
+def _host(file: TomlFile, chip: Chip) -> HostSpec:
+    root = file.root
+    pins = BoardPins(root, chip, None)
+    spec = HostSpec(
+        name=_name(file),
+        title=root.need("title", str),
+        chip=chip,
+        notes=root.strings("notes"),
+        pinout=pins.pinout,
+        radio=read_radio(root.table("radio"), chip, pins),
+    )
+    file.finish()
+    return spec
 
 
-def _ranges(table: Table, key: str) -> Iterator[int]:
-    """Pin numbers from ["0-22", "26"]."""
-    for text in table.strings(key):
-        first, dash, last = text.partition("-")
-        last = last if dash else first
-        if not (first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
-            raise table.error(key, f"'{text}' is no pin number and no range like \"0-22\"")
-        yield from range(int(first), int(last) + 1)
+def _name(file: TomlFile) -> str:
+    name = file.path.stem
+    if not (name.isascii() and name.replace("_", "").isalnum() and len(name) <= MOST_NAME):
+        raise ConfigError(
+            file.path, None, f"a board's file is named by 1 to {MOST_NAME} letters, digits and underscores"
+        )
+    return name
 
 
-def _sensors(tables: list[Table], pins: _Pins, wiring: sensors.Wiring) -> Iterator[SensorSpec]:
+def _names(*folders: Path) -> list[str]:
+    return sorted({path.stem for folder in folders for path in folder.glob("*.toml")})
+
+
+def _sensors(
+    tables: list[Table], pins: BoardPins, wiring: sensors.Wiring, chip: Chip
+) -> Iterator[SensorSpec]:
     if len(tables) > MOST_SENSORS:
         raise tables[MOST_SENSORS].error(None, f"a board has at most {MOST_SENSORS} sensors")
     seen: set[str] = set()
+    counted = 0
     for number, table in enumerate(tables):
         name = table.need("name", str)
         if name in seen:
             raise table.error("name", f"there are two sensors called '{name}'")
         seen.add(name)
         kind = table.choice("kind", tuple(_SETTINGS))
+        counted += kind == "tachometer"
+        if chip.counters and counted > chip.counters:
+            raise table.error(
+                "kind", f"{chip.title} has {chip.counters} pulse counters, one a tachometer; this is one more"
+            )
         settings = {
             wire: table.integer(key, default, low=low, high=high)
             for key, (wire, low, high, default) in _SETTINGS[kind].items()
@@ -155,15 +186,6 @@ def _sensors(tables: list[Table], pins: _Pins, wiring: sensors.Wiring) -> Iterat
         yield SensorSpec(number=number, name=name, kind=kind, pin=pin, settings=settings, place=place)
 
 
-def _region(table: Table, name: str, *, sectors: int) -> FlashRegion:
-    start = table.integer("start", low=0, high=LARGEST_FLASH)
-    length = table.integer("length", low=sectors * SECTOR, high=LARGEST_FLASH)
-    for key, value in (("start", start), ("length", length)):
-        if value % SECTOR:
-            raise table.error(key, f"'{key}' must be a multiple of the sector, {SECTOR}, not {value}")
-    return FlashRegion(name=name, start=start, length=length, label=table.get("label", str))
-
-
 def _budget(table: Table) -> Budget:
     files = table.table("files")
     file_keys = list(files.keys())
@@ -171,4 +193,5 @@ def _budget(table: Table) -> Budget:
         mpy_bytes=table.integer("mpy_bytes", low=1, high=LARGEST_FLASH),
         heap_bytes=table.integer("heap_bytes", low=1, high=LARGEST_FLASH),
         files={key: files.integer(key, low=1, high=LARGEST_FLASH) for key in file_keys},
+        frozen_heap_bytes=table.integer("frozen_heap_bytes", FROZEN_HEAP_BYTES, low=1, high=LARGEST_FLASH),
     )

@@ -2,7 +2,7 @@
 
 Rules: a file whose digest is right stays, so an install that was broken off goes on where it stopped; main.py comes
 last, so that no half firmware starts. What an older build left in the packages' folders is removed: a forgotten .py
-would be imported before the new .mpy.
+would be imported before the new .mpy. Files hide what is frozen into the board's image, and an empty folder, too.
 """
 
 from __future__ import annotations
@@ -13,9 +13,47 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from fieldline_boards.boardfiles import BoardFiles
+from fieldline_boards.build import SOURCES
+from fieldline_boards.errors import BoardError
 
 IDENTITY = "identity.bin"
 _LAST = ("boot.py", "main.py")
+_HIDES = ("main.py", "fieldline_board.mpy", "fieldline_board.py", "fieldline_node", "fieldline_wire")
+_IMAGE = ".frozen"  # its place on MicroPython's sys.path
+
+# The board that the image's node is for.
+_FROZEN_NAME = """
+import sys
+path = sys.path[:]
+sys.path[:] = [{image!r}]
+try:
+    import fieldline_board
+    print(fieldline_board.NAME)
+except ImportError:
+    print()
+sys.path[:] = path
+"""
+
+_UNCOVER = """
+import os
+removed = 0
+def remove(path):
+    global removed
+    try:
+        mode = os.stat(path)[0]
+    except OSError:
+        return
+    if mode & 0x4000:
+        for name in os.listdir(path):
+            remove(path + "/" + name)
+        os.rmdir(path)
+    else:
+        os.remove(path)
+        removed += 1
+for path in {paths}:
+    remove("/" + path)
+print(removed)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +104,39 @@ def install(
     return Installed(sent, len(files) - sent, removed)
 
 
+def install_frozen(
+    port: str, name: str, identity: bytes | None, say: Callable[[str], None] = lambda line: None
+) -> Installed:
+    """Put `identity` on the board at `port`, whose image has the node for `name` in it, and restart it.
+
+    Files of a node that would be imported in its place go. BoardError where the image has no node, or another's.
+    """
+    with BoardFiles(port) as board:
+        found = board.run(_FROZEN_NAME.format(image=_IMAGE)).strip()
+        if found != name:
+            raise BoardError(
+                f"{port}: the image on this board has {f'the node for {found}' if found else 'no node'} in it, "
+                f"not that for {name}; write one made with `fieldline node build {name} --frozen`, or install "
+                "the node's files instead (without --frozen)"
+            )
+        removed = int(board.run(_UNCOVER.format(paths=_HIDES)))
+        sent = kept = 0
+        if identity is not None:
+            kept = int(board.digests([IDENTITY]).get(IDENTITY) == hashlib.sha256(identity).digest())
+            sent = 1 - kept
+        if identity is not None and sent:
+            board.write(IDENTITY, identity, lambda done: None)
+        board.reserve_flash(say)
+    return Installed(sent, kept, removed)
+
+
 def _reporter(progress: Callable[[Step], None], path: str, size: int) -> Callable[[int], None]:
     return lambda done: progress(Step(path, done, size))
 
 
 def _stale(board: BoardFiles, files: Collection[str]) -> list[str]:
     """What is in the packages' folders on the board and not in the build."""
-    packages = sorted({path.split("/")[0] for path in files if "/" in path})
+    packages = sorted({str(SOURCES), *(path.split("/")[0] for path in files if "/" in path)})
     return [path for package in packages for path in board.tree(package) if path not in files]
 
 

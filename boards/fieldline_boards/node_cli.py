@@ -15,16 +15,21 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from rich.table import Table
 
-from fieldline_boards.build import BuildReport, build
+from fieldline_boards.build import BuildReport, build, build_circuitpython, build_frozen
 from fieldline_boards.catalog import board_names, load_board
 from fieldline_boards.errors import BoardError
 from fieldline_boards.identity import KEY_BYTES, NODE_BYTES, make_identity, read_identity, write_private
-from fieldline_boards.install import Step, install
+from fieldline_boards.install import Step, install, install_frozen
+from fieldline_boards.service.cli import add_parts
 
 EPILOG = """examples:
   fieldline node build pico_w --out build/pico_w
+  fieldline node build pico_w --interpreter circuitpython
+  fieldline node build pico_w --frozen --release
   fieldline node identity --out identity.bin --key-file node.key
   fieldline node install --board pico_w --port /dev/ttyACM0 --identity identity.bin
+  fieldline node doctor /dev/ttyACM0 --key-file node.key
+  fieldline node logs /dev/ttyACM0 --key-file node.key
 """
 
 
@@ -48,8 +53,17 @@ def _parser() -> argparse.ArgumentParser:
     part = parts.add_parser("build", help="compile the firmware for a board and check its budgets",
                             epilog="example:\n  fieldline node build pico_w --out build/pico_w",
                             formatter_class=raw)  # fmt: skip
-    part.add_argument("board", metavar="BOARD", help=f"one of {', '.join(board_names())}")
+    part.add_argument(
+        "board", metavar="BOARD", help=f"one of {', '.join(board_names())}; or a path to a TOML"
+    )
     part.add_argument("--out", type=Path, metavar="DIR", help="folder for the files (default: build/BOARD)")
+    part.add_argument("--interpreter", choices=("micropython", "circuitpython"), default="micropython",
+                      help="what runs on the board (default: micropython); docs/circuitpython.md")  # fmt: skip
+    part.add_argument("--mpy-cross", type=Path, metavar="FILE",
+                      help="CircuitPython's own compiler; without it that build is .py files")  # fmt: skip
+    part.add_argument("--frozen", action="store_true",
+                      help="a manifest for a MicroPython image of your own; docs/node-memory.md")  # fmt: skip
+    _boards(part)
     _release(part)
     part.set_defaults(run=_build)
 
@@ -67,32 +81,64 @@ def _parser() -> argparse.ArgumentParser:
                             epilog="example:\n  fieldline node install --board pico_w --port /dev/ttyACM0",
                             formatter_class=raw)  # fmt: skip
     part.add_argument("--port", required=True, metavar="PORT", help="serial port of a board with MicroPython")
-    part.add_argument("--board", required=True, metavar="BOARD", help=f"one of {', '.join(board_names())}")
+    part.add_argument("--board", required=True, metavar="BOARD",
+                      help=f"one of {', '.join(board_names())}; or a path to a TOML")  # fmt: skip
     part.add_argument("--identity", type=Path, metavar="FILE", help="made by: fieldline node identity")
+    part.add_argument("--frozen", action="store_true",
+                      help="the node is in the board's image: only set it up; docs/node-memory.md")  # fmt: skip
+    _boards(part)
     _release(part)
     part.set_defaults(run=_install)
+    add_parts(parts)
     return parser
 
 
+def _boards(part: argparse.ArgumentParser) -> None:
+    part.add_argument("--boards", type=Path, metavar="DIR", help="a folder of your own boards' TOMLs")
+
+
 def _release(part: argparse.ArgumentParser) -> None:
+    part.add_argument("--no-sources", action="store_true",
+                      help="a development build without /src, the sources to be read by mpremote")  # fmt: skip
     part.add_argument("--release", action="store_true",
                       help="for the field: watchdog on, no REPL on the node's port")  # fmt: skip
 
 
 def _build(words: argparse.Namespace) -> int:
-    out = words.out or Path("build") / words.board
-    report = build(load_board(words.board), out, development=not words.release)
+    spec, development = load_board(words.board, words.boards), not words.release
+    if words.frozen and words.interpreter != "micropython":
+        raise BoardError("--frozen is for a MicroPython image; leave out one of --frozen and --interpreter")
+    if words.frozen:
+        out = words.out or Path("build") / f"{spec.name}-frozen"
+        report = build_frozen(spec, out, development=development)
+        print(f"{len(report.files)} files in {out}. Give its manifest.py to your own build of MicroPython as")
+        print("FROZEN_MANIFEST (docs/node-memory.md).")
+        return 0
+    if words.interpreter == "circuitpython":
+        out = words.out or Path("build") / f"{spec.name}-circuitpython"
+        report = build_circuitpython(spec, out, development=development, mpy_cross=words.mpy_cross)
+    else:
+        out = words.out or Path("build") / spec.name
+        report = build(spec, out, development=development, sources_too=_sources_too(words))
     _show(report)
     return 1 if report.over else 0
 
 
+def _sources_too(words: argparse.Namespace) -> bool:
+    return not (words.release or words.no_sources)
+
+
 def _show(report: BuildReport) -> None:
     table = Table("file", "bytes", "budget")
-    for file in report.files:
+    sources = [file for file in report.files if file.path.startswith("src/")]
+    for file in (file for file in report.files if file not in sources):
         budget = "" if file.budget is None else f"{file.budget:,}"
         table.add_row(file.path, f"{file.size:,}", budget, style="red" if file.over else "")
     over = report.mpy_bytes > report.spec.budget.mpy_bytes
     table.add_section()
+    if sources:
+        table.add_row("src/ (to be read)", f"{sum(file.size for file in sources):,}", "")
+    table.add_row("all files", f"{sum(file.size for file in report.files):,}", f"{report.spec.files_bytes:,}")
     table.add_row(
         "all .mpy", f"{report.mpy_bytes:,}", f"{report.spec.budget.mpy_bytes:,}", style="red" if over else ""
     )
@@ -115,10 +161,15 @@ def _identity(words: argparse.Namespace) -> int:
 
 
 def _install(words: argparse.Namespace) -> int:
-    spec = load_board(words.board)
+    spec = load_board(words.board, words.boards)
     identity = read_identity(words.identity) if words.identity else None
+    if words.frozen:
+        ready = install_frozen(words.port, spec.name, identity, print)
+        removed = f"{ready.removed} files that hid it removed"
+        print(f"{spec.title} at {words.port} runs the node in its image; {removed}")
+        return 0
     with tempfile.TemporaryDirectory(prefix="fieldline-build-") as folder:
-        report = build(spec, Path(folder), development=not words.release)
+        report = build(spec, Path(folder), development=not words.release, sources_too=_sources_too(words))
         if report.over:
             _show(report)
             return 1

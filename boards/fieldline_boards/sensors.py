@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from fieldline_boards.chips import RP2, Chip
+from fieldline_boards.pins import ranges
 from fieldline_boards.spec import Pin, Place
 from fieldline_host.tomlfile import Table
 
@@ -20,7 +22,6 @@ _FASTEST_HZ = 400_000  # LIS3DH, table 7: the slowest of the chips
 _LARGEST_DROP_NV = 320_000_000  # INA219 (SBOS448G 8.6.2.1): mA times microohm
 _SMALLEST_DROP_NV = 1_000_000  # 100 steps of its converter
 _DS18B20_FAMILY = 0x28
-_ADC_PINS = {"rp2": range(26, 30), "esp32": range(32, 40)}  # esp32: ADC1, the other is the radio's
 _LIS3DH_RANGES = (2, 4, 8, 16)  # g
 _LIS3DH_RATES = (50, 100, 200, 400, 1344)  # Hz
 _LIS3DH_LEVELS = 32  # of its FIFO
@@ -48,7 +49,7 @@ class _Bus:
 class Wiring:
     """The buses of a board; gives each sensor its place."""
 
-    def __init__(self, chip: str, tables: list[Table], pins: Pins) -> None:
+    def __init__(self, chip: Chip, tables: list[Table], pins: Pins) -> None:
         self._chip = chip
         self._pins = pins
         self._buses: dict[str, _Bus] = {}
@@ -68,14 +69,14 @@ class Wiring:
         return None if make is None else make(self, table, name)
 
     def _i2c(self, table: Table, name: str) -> Place:
-        number = table.integer("number", low=0, high=1)
+        number = table.integer("number", low=self._chip.i2c[0], high=self._chip.i2c[-1])
         for other, bus in self._buses.items():
             if isinstance(bus.place, tuple) and bus.place[0] == number:
                 raise table.error("number", f"I2C {number} is bus '{other}' already; give the other one")
         lines = {key: self._pins.wire(table, key, f"bus '{name}'") for key in ("scl", "sda")}
         for key, pin in lines.items():
             first = number * 2 + (key == "scl")  # RP2040 datasheet 1.4.3: every fourth pin
-            if self._chip == "rp2" and (not isinstance(pin, int) or pin % 4 != first):
+            if self._chip.family == RP2 and (not isinstance(pin, int) or pin % 4 != first):
                 fit = ", ".join(str(each) for each in range(first, 28, 4))
                 raise table.error(key, f"pin {pin} cannot be {key} of I2C {number}; those that can are {fit}")
         hz = table.integer("hz", _FASTEST_HZ, low=10_000, high=_FASTEST_HZ)
@@ -136,9 +137,10 @@ class Wiring:
 
     def _voltage(self, table: Table, name: str) -> Place:
         pin = self._pins.sensor(table, name)
-        if pin not in _ADC_PINS[self._chip]:
-            fit = _ADC_PINS[self._chip]
-            raise table.error("pin", f"pin {pin} has no converter; those that have are {fit[0]} to {fit[-1]}")
+        if pin not in self._chip.adc:
+            fit = ranges(self._chip.adc)
+            why = " that works beside Wi-Fi" if "ADC2" in str(self._chip.functions.get(int(pin))) else ""
+            raise table.error("pin", f"pin {pin} has no converter{why}; those that have are {fit}")
         above = table.integer("above_ohm", 0, low=0, high=100_000_000)
         below = table.integer("below_ohm", None if above else 1, low=1, high=100_000_000)
         return pin, table.integer("full_mv", 3_300, low=500, high=5_500), above, below

@@ -8,6 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from fieldline_boards.chips import Chip
+
+FROZEN_HEAP_BYTES = 61440
+"""60 kB: what a board may keep in its heap that has the node in its image, unless its TOML says otherwise."""
+
 Pin = int | str
 """A GPIO number, or a name that machine.Pin knows ("LED")."""
 
@@ -39,12 +44,122 @@ class FlashRegion:
 
 
 @dataclass(frozen=True, slots=True)
+class FlashArea:
+    """A part of the flash, in bytes from its start. `what`: in a few words, for a person."""
+
+    name: str
+    what: str
+    start: int
+    length: int
+
+    @property
+    def end(self) -> int:
+        """The first byte behind it."""
+        return self.start + self.length
+
+
+@dataclass(frozen=True, slots=True)
+class FlashMap:
+    """The whole flash, `size` bytes; `areas` in the order of their addresses, no two of which overlap."""
+
+    size: int
+    areas: tuple[FlashArea, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderPin:
+    """A pin of a header. `label`: what is printed there; `gpio`: None for a supply and the like."""
+
+    number: int
+    label: str
+    gpio: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A row of pins, from the top as the board is drawn. `block`: the header's own name, where it has one."""
+
+    side: str
+    block: str | None
+    pins: tuple[HeaderPin, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What a board does with a pin. `kind`: "sensor", "bus", "output", "radio", "board".
+
+    `text` stands in a sentence, `short` in a picture.
+    """
+
+    kind: str
+    text: str
+    short: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pinout:
+    """A board's pins as it is drawn, and what each is used for."""
+
+    top: str
+    """What is at the upper edge as it is drawn."""
+    headers: tuple[Header, ...]
+    uses: Mapping[Pin, Use]
+
+
+@dataclass(frozen=True, slots=True)
+class Lora:
+    """A LoRa transceiver and its wires. `lines`: "sck", "mosi", "miso", "cs", "reset", "busy", "dio0"..."dio2"."""
+
+    chip: str
+    bands: tuple[str, ...]
+    """MHz that the board's filter and antenna are for; which of them may be used is the country's law."""
+    spi: int
+    lines: Mapping[str, Pin]
+    tcxo_mv: int | None
+    """What DIO3 feeds the oscillator with, None for a crystal."""
+    dio2_switches: bool
+    """Whether DIO2 moves the antenna switch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Radio:
+    """What a board sends with. `kinds`: of "wifi", "ble"."""
+
+    kinds: tuple[str, ...]
+    lora: Lora | None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """For a person."""
+        names = {"wifi": "Wi-Fi", "ble": "Bluetooth LE"}
+        lora = () if self.lora is None else (f"LoRa {self.lora.chip.upper()}",)
+        return (*(names[kind] for kind in self.kinds), *lora)
+
+
+@dataclass(frozen=True, slots=True)
 class Budget:
     """What the firmware may use, in bytes; `files` by path on the board."""
 
     mpy_bytes: int
     heap_bytes: int
     files: Mapping[str, int]
+    frozen_heap_bytes: int = FROZEN_HEAP_BYTES
+    """With the node in the board's image, so that its code runs from flash."""
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitPython:
+    """A board under CircuitPython. `pins`: sensors whose pin is another one there, by name."""
+
+    board: str
+    """Its id at circuitpython.org."""
+    pin_names: str
+    """A GPIO number's name in its module `board`, with %d."""
+    drive_bytes: int
+    """Size of its file system."""
+    slots: int
+    """Of the file that stands for raw flash (drivers/circuitpython/flash.py)."""
+    pins: Mapping[str, Pin]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +168,11 @@ class BoardSpec:
 
     name: str
     title: str
-    chip: str
-    """"rp2" or "esp32"."""
+    chip: Chip
+    notes: tuple[str, ...]
+    """What a person who wires it up should know."""
+    pinout: Pinout
+    radio: Radio
     arch: str
     """Architecture of native code in .mpy files, as mpy-cross names it."""
     console: str
@@ -69,7 +187,10 @@ class BoardSpec:
     """Size of the flash that is the file system's."""
     state: FlashRegion
     outbox: FlashRegion
+    flash: FlashMap
     budget: Budget
+    circuitpython: CircuitPython | None = None
+    """None where the firmware does not run under CircuitPython there."""
 
     def sensor(self, name: str) -> SensorSpec:
         """The sensor called `name`; KeyError where there is none."""
@@ -77,3 +198,15 @@ class BoardSpec:
             if sensor.name == name:
                 return sensor
         raise KeyError(name)
+
+
+@dataclass(frozen=True, slots=True)
+class HostSpec:
+    """A computer with pins that runs the gateway: no flash map, no budgets, no node firmware."""
+
+    name: str
+    title: str
+    chip: Chip
+    notes: tuple[str, ...]
+    pinout: Pinout
+    radio: Radio

@@ -5,9 +5,11 @@ not it starts the next report. Uptimes of this boot become Unix time once the cl
 """
 
 from fieldline_node.lane import Missing
-from fieldline_wire.readings import MAX_READINGS, Gap, Reading, Report
+from fieldline_wire.codes import const
+from fieldline_wire.readings import Gap, Reading, Report
 
 _MAX_OFFSET = 0xFFFF  # 10 ms; wire.md 5.7
+_MOST = const(12)  # readings: an RP2040 works on each for 2 ms, and samples and reflex wait for it
 
 
 class Reporter:
@@ -25,7 +27,7 @@ class Reporter:
         historical = first < fresh
         if historical:
             last = min(last, fresh - 1)
-        found = self._outbox.peek(cls, first, min(MAX_READINGS, last - first + 1))
+        found = self._outbox.peek(cls, first, min(_MOST, last - first + 1))
         if isinstance(found, Missing):
             return Gap(cls, self._outbox.stream, first, min(found.last, last), found.reason)
         base, _, utc = self._time(found[0])

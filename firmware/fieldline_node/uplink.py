@@ -5,12 +5,11 @@ a link that fails costs a repeat, nothing more.
 """
 
 from fieldline_node.reporter import Reporter
-from fieldline_wire.codes import ACK_HOLD, ACK_UNKNOWN_STREAM, ALARM, BULK, CLASSES, LIVE, const
+from fieldline_wire.codes import ACK_HOLD, ACK_UNKNOWN_STREAM, ALARM, BULK, CLASSES, LIVE
 from fieldline_wire.health import TimeSync
 from fieldline_wire.readings import Ack
 from fieldline_wire.session import GREETING, OPEN, Session
 
-_SENDS = const(6)  # messages in one step, so that samples are not late behind a backlog
 _U32 = 0xFFFFFFFF
 
 
@@ -21,6 +20,7 @@ class Uplink:
         "_clock",
         "_fresh",
         "_handle",
+        "_held",
         "_hello",
         "_link",
         "_log",
@@ -47,6 +47,7 @@ class Uplink:
         self._fresh = [0] * CLASSES  # numbers below were given before the link last came up
         self._report_at = 0
         self._was_up = False
+        self._held = False
         self.link_errors = 0
 
     def begin(self) -> None:
@@ -59,14 +60,16 @@ class Uplink:
         if self._link.up != self._was_up:
             self._was_up = self._link.up
             (self._session.on_link_up if self._was_up else self._session.on_link_down)(now)
-        for sealed in self._link.poll(now):
+        came = self._link.poll(now)
+        for sealed in came:
             message = self._messenger.open(sealed)
             if message is not None:
                 self._receive(now, message)
         self._offer(now, report_ms)
-        for _ in range(_SENDS):
-            if not self._send_next(now):
-                break
+        # What came took its time, so what goes waits for the next step: a sample comes between. But only once.
+        self._held = bool(came) and not self._held
+        if not self._held:
+            self._send_next(now)
         if self._session.state == OPEN:
             self._chat(now)
         return min(self._session.wait_ms(now), max(0, self._report_at - now))
@@ -120,19 +123,18 @@ class Uplink:
         for cls in (LIVE, BULK):
             self._session.set_end(cls, outbox.next(cls), outbox.floor(cls))
 
-    def _send_next(self, now: int) -> bool:
-        """Sends what the session wants next; False where that is nothing."""
+    def _send_next(self, now: int) -> None:
+        """Sends what the session wants next: one message a step, or samples and reflex are late behind a backlog."""
         wish = self._session.poll(now)
         if wish is None:
-            return False
+            return
         if len(wish) == 1:  # ("hello",)
             self.send(self._hello(now))
-            return True
+            return
         _, cls, first = wish
         message = self._reporter.build(cls, first, self._session.last_for(cls, first), self._fresh[cls])
         self.send(message)
         self._session.sent(now, cls, first, message.last)
-        return True
 
     def _chat(self, now: int) -> None:
         """What a gateway may hear when readings leave room."""

@@ -31,6 +31,14 @@ BENCHES = {
         "fieldline_harness.bench_rivals",
         "the durable way beside mosquitto's bridge and thingsboard-gateway (installed by the bench)",
     ),
+    "live": (
+        "fieldline_harness.bench_live",
+        "how long what is live takes while a backlog is replayed, beside the same without one",
+    ),
+    "cluster": (
+        "fieldline_harness.bench_cluster",
+        "what is lost while nodes of a RabbitMQ and a NATS cluster are killed (Debian's packages, where installed)",
+    ),
     "fleet": (
         "fieldline_harness.bench_fleet",
         "start and memory with a long past, cost under 30,000 simulated nodes",

@@ -28,6 +28,11 @@ class Account:
     highest: dict[bool, int] = field(default_factory=dict)
     """Of what came as backlog, and of what did not."""
 
+    @property
+    def last(self) -> int:
+        """The highest number that came, whichever way."""
+        return max(self.highest.values(), default=0)
+
     def missing(self, up_to: int) -> list[int]:
         """Numbers from 1 to `up_to` that neither came nor were explained."""
         return [n for n in range(1, up_to + 1) if n not in self.readings and n not in self.gaps]

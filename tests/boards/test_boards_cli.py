@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from fieldline_boards import cli, node_cli
+from fieldline_boards.catalog import board_names, host_names, load_any
+from fieldline_boards.emulated.kinds import ESP_ROM, RP2040, VM, emulated_kinds
 from fieldline_boards.emulated.vm import VmBoard
 from fieldline_boards.errors import BoardError
 from fieldline_boards.identity import make_identity, read_identity
@@ -27,10 +29,26 @@ WITHIN_S = 60
 def test_list_shows_every_board_and_says_simulated(capsys: Printed) -> None:
     assert cli.main(["list"]) == 0
     said = capsys.readouterr().out
-    assert "pico_w" in said and "esp32_devkitc" in said and "simulated" in said
+    assert "emulated (simulated)" in said
+    rows = {row.split("│")[1].strip(): row for row in said.splitlines() if row.startswith("│")}
+    assert set(rows) - {""} == {*board_names(), *host_names()}
+    assert (
+        "ESP32-S3" in rows["heltec_v3"] and "8 MiB" in rows["heltec_v3"] and "USB bridge" in rows["heltec_v3"]
+    )
+    assert "no node firmware" in rows["raspberry_pi"] and "MiB" not in rows["raspberry_pi"]
 
 
-@pytest.mark.parametrize("words", [[], ["list"], ["run"], ["repl"]])
+def test_the_emulated_kinds_are_those_that_can_be_made() -> None:
+    kinds = {name: emulated_kinds(load_any(name)) for name in (*board_names(), *host_names())}
+    assert kinds["pico"] == kinds["pico_w"] == (VM, RP2040)
+    assert kinds["pico2"] == (VM,)
+    assert kinds["esp32c6_devkitc"] == (VM, ESP_ROM)
+    assert kinds["raspberry_pi"] == ()
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["list"], ["show"], ["new"], ["partitions"], ["docs"], ["run"], ["repl"]]
+)
 def test_board_help_has_an_example(words: list[str], capsys: Printed) -> None:
     with pytest.raises(SystemExit) as raised:
         cli.main([*words, "--help"])
@@ -54,11 +72,20 @@ def test_node_help_has_an_example(words: list[str], capsys: Printed) -> None:
         (["run", "pico_w", "--pulse", "board=5"], "sensor 'board' has no pin"),
         (["run", "pico_w", "--identity", "none.bin"], "none.bin: No such file"),
         (["repl", "/dev/none"], "/dev/none"),
+        (["run", "raspberry_pi"], "raspberry_pi runs Linux and the gateway, not the node's firmware"),
+        (["partitions", "pico"], "pico has no partition table"),
     ],
 )
 def test_a_wrong_word_is_named(words: list[str], message: str, capsys: Printed) -> None:
     assert cli.main(words) == 1
     assert message in capsys.readouterr().err
+
+
+def test_a_computer_gets_no_firmware_and_the_command_says_so(capsys: Printed, tmp_path: Path) -> None:
+    assert node_cli.main(["build", "raspberry_pi", "--out", str(tmp_path)]) == 1
+    said = capsys.readouterr().err
+    assert "runs Linux and the gateway, not the node's firmware" in said and "not there yet" in said
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_identity_and_key_are_files_for_their_owner_alone(tmp_path: Path, capsys: Printed) -> None:

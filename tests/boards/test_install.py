@@ -64,10 +64,13 @@ def test_only_what_differs_is_sent_and_what_is_stale_removed(play: Play, tmp_pat
             "identity.bin": IDENTITY,
         }
         (files / "pkg" / "old.py").write_text("old")
+        (files / "src" / "pkg").mkdir(parents=True)
+        (files / "src" / "pkg" / "x.py").write_text("sources of a development build")
         (files / "pkg" / "deep" / "x.mpy").write_bytes(bytes(300))
         again = await asyncio.to_thread(install, board.port, build, IDENTITY)
-        assert again == Installed(sent=1, kept=4, removed=1)
+        assert again == Installed(sent=1, kept=4, removed=2)
         assert not (files / "pkg" / "old.py").exists()
+        assert not (files / "src" / "pkg" / "x.py").exists()
 
     play(scenario)
 

@@ -13,17 +13,22 @@ PROMISED = {
     "store": {"store.records_per_s", "store.cycle_ratio"},
     "forward": {"forward.ratio_to_paho", "forward.cpu_us"},
     "rivals": {"forward.ratio_to_bridge"},
+    "live": {"live.p99_ratio"},
+    "cluster": {"cluster.lost", "cluster.longest_gap_s"},
     "boards": {"boards.contracts", "boards.contracts.vm"},
     "fleet": {"fleet.start_s", "fleet.rss_mb"},
     "soak": {"soak.kills", "soak.lost", "soak.tails"},
     "node": {"node.mpy_bytes", "node.heap_bytes"},
 }
-NONE = {"soak.lost", "soak.tails_lost"}
+NONE = {"soak.lost", "soak.tails_lost", "cluster.lost"}
 """What must be zero."""
 PERHAPS_NONE = {"soak.gaps", "soak.repeats"}
 
 
-@pytest.mark.parametrize("name", BENCHES)
+NEEDS_A_CLUSTER = pytest.param("cluster", marks=pytest.mark.soak)  # rabbitmq-server, nats-server: a minute
+
+
+@pytest.mark.parametrize("name", [NEEDS_A_CLUSTER if name == "cluster" else name for name in BENCHES])
 def test_a_bench_prints_its_figures_as_json_lines(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([name, "--json", "--quick"]) == 0
     figures = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

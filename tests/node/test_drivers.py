@@ -187,3 +187,27 @@ for us in (10000, 1000, 1500, 2000):
     print(type(edges._source).__name__, len(edges.read()))
 """
     assert on_vm(script, "esp32").split()[::2] == ["TimedEdges", "CountedEdges", "CountedEdges", "TimedEdges"]
+
+
+@pytest.mark.vm
+def test_edges_of_before_a_change_of_source_keep_their_time() -> None:
+    """The source that takes over has seen none: until it does, the last edge is that of the one before."""
+    script = """
+from fieldline_node.drivers.micropython.edges import EitherEdges
+
+class Source:
+    def __init__(self, *readings):
+        self.readings = list(readings)
+    def reject(self, us):
+        pass
+    def read(self):
+        return self.readings.pop(0)
+    def close(self):
+        pass
+
+timed = Source((5, 700, 800))
+edges = EitherEdges(lambda: timed, lambda: Source((0, 0, 900), (2, 950, 960)), lambda us: us < 1000)
+edges.reject(10)
+print(edges.read(), edges.read())
+"""
+    assert on_vm(script) == "(5, 700, 900) (7, 950, 960)\n"

@@ -30,6 +30,7 @@ from fieldline_wire.codes import (
     SENSOR_NODE,
 )
 from fieldline_wire.messages import Command, Config, Hello, Log, Result
+from tests.boards.tools import mpremote
 from tests.node.board_bench import BoardBench
 
 pytestmark = pytest.mark.vm
@@ -188,6 +189,18 @@ def test_a_person_gets_the_repl_and_the_node_goes_on_afterwards(tmp_path: Path) 
         await bench.until(lambda: b"42" in bench.raw, "an answer")
         bench.say(b"\x04")
         bench.peer.silent = False
+        await bench.until(lambda: bench.peer.epoch == 2, "the next boot")
+
+    play("pico_w", tmp_path, scenario)
+
+
+def test_plain_mpremote_stops_a_development_node_and_lets_it_go_on(tmp_path: Path) -> None:
+    async def scenario(bench: BoardBench) -> None:
+        await bench.until(lambda: bench.peer.next(LIVE) > 3, "readings")
+        bench.hang_up()
+        said = await mpremote(bench.board.port, "exec", "print(6 * 7)", "+", "ls")
+        assert said.startswith("42\n") and "main" in said
+        await mpremote(bench.board.port, "reset")
         await bench.until(lambda: bench.peer.epoch == 2, "the next boot")
 
     play("pico_w", tmp_path, scenario)

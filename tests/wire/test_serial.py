@@ -136,7 +136,23 @@ def test_no_frame_ever_looks_like_a_break(kind: int, payload: bytes) -> None:
     reader = serial.Reader()
     for byte in serial.encode(kind, payload):
         reader.feed(bytes((byte,)))
-        assert not reader.break_asked()
+        assert not reader.break_asked() and not reader.break_sure()
+
+
+@pytest.mark.parametrize(
+    ("came", "sure"),
+    [
+        (b"\r\x03\r", True),
+        (b"\x00\r\x03\r", True),
+        (b"\r\x03", False),
+        (b"\r\x03\r\x01", False),
+        (b"x\r\x03\r", False),
+    ],
+)
+def test_a_break_that_needs_no_silence(came: bytes, sure: bool) -> None:
+    reader = serial.Reader()
+    reader.feed(came)
+    assert reader.break_sure() == sure
 
 
 def test_reset_drops_what_is_unfinished() -> None:

@@ -93,6 +93,10 @@ class Reader:
         """Whether all that came since the last frame is 0D 03 (wire.md 2.5); the caller times the silence."""
         return self._used == len(BREAK) and bytes(self._view[: self._used]) == BREAK
 
+    def break_sure(self) -> bool:
+        """Whether it is 0D 03 0D: no silence has to follow (wire.md 2.5)."""
+        return self._used == len(BREAK) + 1 and bytes(self._view[: self._used]) == BREAK + b"\r"
+
     def _add(self, run: bytes) -> None:
         end = self._used + len(run)
         if end <= self._size:

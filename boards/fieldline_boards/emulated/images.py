@@ -2,7 +2,8 @@
 
 Rules: an image is never part of this repository. Order: the file that the environment names
 (FIELDLINE_PICO_UF2, FIELDLINE_PICO_W_UF2; any image, unchecked), the cache folder, micropython.org; the
-last two only with the digest below.
+last two only with the digest below. One with the node frozen in it is its builder's own: it is neither fetched nor
+checked.
 """
 
 from __future__ import annotations
@@ -100,6 +101,19 @@ def find(board: str, *, fetch: bool = True) -> Path:
     if not fetch:
         raise ImageMissing(f"no MicroPython image for '{board}': {_advice(image)}")
     return _fetch(image, path)
+
+
+def find_frozen(board: str) -> Path:
+    """The image for `board` with the node frozen in it (docs/node-memory.md); ImageMissing where there is none."""
+    environment = described(board).environment.replace("_UF2", "_FROZEN_UF2")
+    named = os.environ.get(environment)
+    path = Path(named) if named else cache_folder() / f"{board}-frozen.uf2"
+    if not path.is_file():
+        raise ImageMissing(
+            f"no MicroPython image for '{board}' with the node frozen in it: make one (docs/node-memory.md), and "
+            f"put it at {path} or name it by {environment}"
+        )
+    return path
 
 
 def flash_image(uf2: bytes, size: int) -> bytes:

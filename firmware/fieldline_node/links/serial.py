@@ -42,10 +42,10 @@ class SerialLink:
         """The sealed messages that came; `now` in ms."""
         data = self._stream.read()
         found = []
+        if self._heard_at is not None and now - self._heard_at >= _SILENCE_MS:
+            self._reader.reset()
+            self._heard_at = None
         if not data:
-            if self._heard_at is not None and now - self._heard_at >= _SILENCE_MS:
-                self._reader.reset()
-                self._heard_at = None
             return found
         self._heard_at = now
         for kind, payload in self._reader.feed(data):
@@ -70,7 +70,14 @@ class SerialLink:
 
     def break_asked(self, now: int) -> bool:
         """Whether a person asks for the REPL (wire.md 2.5)."""
-        return self._heard_at is not None and now - self._heard_at >= _BREAK_MS and self._reader.break_asked()
+        if self._heard_at is None:
+            return False
+        reader = self._reader
+        return reader.break_sure() or (now - self._heard_at >= _BREAK_MS and reader.break_asked())
+
+    def break_near(self) -> bool:
+        """Whether break_asked() waits for nothing but time, or not even that."""
+        return self._heard_at is not None and (self._reader.break_asked() or self._reader.break_sure())
 
     def _frame(self, kind: int, payload: bytes) -> None:
         frame = encode(kind, payload)

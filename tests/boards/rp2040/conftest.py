@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fieldline_boards.build import build
 from fieldline_boards.emulated import images
 from fieldline_boards.emulated.rp2040 import Rp2040Board
-from fieldline_boards.identity import make_identity
-from fieldline_boards.install import install
-from tests.boards.rp2040.picos import KEY, NODE, SPEC, Equipped, Play, Scenario
+from tests.boards.rp2040.picos import SPEC, Equipped, Play, Scenario
+
+sys.path.insert(0, str(Path(__file__).parents[2]))  # tests/fakes, as on a board
 
 
 @pytest.fixture(scope="session")
@@ -27,22 +27,10 @@ def image() -> Path:
 
 @pytest.fixture(scope="session")
 def equipped(image: Path, tmp_path_factory: pytest.TempPathFactory) -> Equipped:
-    """Made once: half a minute of work for the emulated chip."""
-    folder = tmp_path_factory.mktemp("equipped")
-    build(SPEC, folder / "build")
-    identity = make_identity(NODE, 0, KEY)
-    said: list[str] = []
+    """Made once."""
+    from tests.boards.rp2040.nodes import equip  # when sys.path has tests/fakes
 
-    async def put() -> bytes:
-        async with Rp2040Board(SPEC, folder / "board", image=image, pace=0, instant_flash=True) as board:
-            await board.power.on()
-            await asyncio.to_thread(
-                install, board.port, folder / "build", identity, lambda step: None, said.append
-            )
-            await board.power.off()
-            return board.snapshot()
-
-    return Equipped(asyncio.run(put()), folder / "build", identity, tuple(said))
+    return asyncio.run(equip(image, tmp_path_factory.mktemp("equipped")))
 
 
 @pytest.fixture

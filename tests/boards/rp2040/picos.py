@@ -12,7 +12,7 @@ from fieldline_boards.catalog import load_board
 from fieldline_boards.emulated.rp2040 import Rp2040Board
 from tests.boards.repl import RawRepl, run
 
-NODE, KEY = bytes(range(8)), bytes(range(16))
+NODE, KEY = bytes.fromhex("0123456789abcdef"), bytes(range(16))  # as tests/fakes/node_peer.py
 SPEC = dataclasses.replace(load_board("pico_w"), name="pico", title="Raspberry Pi Pico")
 WITHIN_S = 60.0
 

@@ -2,10 +2,12 @@
 
 from fakes.flash import Lcg
 from fakes.hardware import Restarted
-from node_cases.bench import FAN, OUTPUT_PIN, Bench, result
+from fakes.node_peer import Line
+from node_cases.bench import FAN, OUTPUT_PIN, STEP_MS, Bench, result
 
 from fieldline_node.faults import MAX_IN_A_ROW, WELL_AFTER_MS, Faults
 from fieldline_node.journal import Journal
+from fieldline_node.links.serial import SerialLink
 from fieldline_wire.codes import (
     CMD_HELLO,
     CMD_OUTPUT,
@@ -17,7 +19,8 @@ from fieldline_wire.codes import (
     RESET_SOFT,
     RESULT_DONE,
 )
-from fieldline_wire.messages import Command, Config, Hello, Log, Result
+from fieldline_wire.messages import Command, Config, Hello, Log, Report, Result
+from fieldline_wire.serial import KIND_SEALED, encode
 
 
 def case_noise_on_the_line_does_no_harm():
@@ -50,12 +53,47 @@ def case_a_break_is_asked_by_two_bytes_and_silence():
     bench.peer.silent = True
     bench.line.down.append(b"\r\x03")
     bench.run(10)
-    assert not bench.link.break_asked(10)
+    assert not bench.link.break_asked(10) and bench.link.break_near()
     bench.run(20)
     assert bench.link.break_asked(bench.hardware.now)
     bench.line.down.append(b"\x05\x00")
     bench.run(40)
-    assert not bench.link.break_asked(bench.hardware.now)
+    assert not bench.link.break_asked(bench.hardware.now) and not bench.link.break_near()
+
+
+def case_a_break_with_a_second_return_needs_no_silence():
+    bench = Bench()
+    bench.peer.silent = True
+    bench.line.down.append(b"\r\x03")
+    bench.run(10)
+    bench.line.down.append(b"\r")
+    bench.run(10)
+    assert bench.link.break_asked(bench.hardware.now) and bench.link.break_near()
+
+
+def case_half_a_frame_is_forgotten_after_silence_though_nobody_looked_meanwhile():
+    line = Line()
+    link = SerialLink(line)
+    whole = encode(KIND_SEALED, b"sealed")
+    line.down.append(whole[:4])
+    assert link.poll(0) == []
+    line.down.append(whole)
+    assert link.poll(1500) == [b"sealed"]
+
+
+def case_behind_a_backlog_a_step_sends_one_report():
+    """Samples and the reflex come between them."""
+    bench = Bench()
+    bench.peer.silent = True
+    bench.run(60000)
+    bench.peer.silent = False
+    most = 0
+    for _ in range(3000):
+        before = len(bench.peer.of(Report))
+        bench.run(STEP_MS)
+        most = max(most, len(bench.peer.of(Report)) - before)
+    assert most == 1, most
+    assert bench.peer.next(LIVE) == bench.app.outbox.next(LIVE)
 
 
 def case_readings_that_flash_does_not_take_are_counted_and_said():

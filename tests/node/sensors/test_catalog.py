@@ -77,7 +77,7 @@ def changed(tmp_path: Path, before: str, after: str) -> Path:
         ("samples = 64", "rate_hz = 300", "rate_hz", "must be 50, 100, 200, 400, 1344, not 300"),
         ("samples = 64", "range_g = 3", "range_g", "must be 2, 4, 8, 16, not 3"),
         ("samples = 64", "speed = 3", "speed", "'speed' is not known"),
-        ('pin = "26"', 'pin = "22"', "pin", "pin 22 has no converter; those that have are 26 to 29"),
+        ('pin = "26"', 'pin = "22"', "pin", "pin 22 has no converter; those that have are 26-29"),
         ("below_ohm = 10_000", "# nothing", "[[sensor]]", "'below_ohm' is missing"),
     ],
 )

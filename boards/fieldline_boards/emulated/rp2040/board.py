@@ -7,7 +7,7 @@ SIMULATED, and so where it is shown. What differs from a chip:
 - The USB host enumerates and takes console data at once; an unplugged cable is a closed port (DTR off).
 - An input that nobody drives and that has no pull reads 0.
 - I2C devices are seen by the I2C block, not by bit-banging: SoftI2C, and I2C.scan(), find nobody.
-- Engine "js": PWM does not count edges; the Pico W's radio is absent (its LED takes a second, to no effect).
+- Engine "js": the Pico W's radio is absent (its LED takes a second, to no effect).
 - Engine "py": a tenth of the speed; PIO runs only while the processor does; the Pico W's Wi-Fi works (after
   minutes of loading), Bluetooth does not.
 """

@@ -9,6 +9,7 @@ import { hostFiles } from './files.mjs';
 import { Flash, Operations } from './flash.mjs';
 import { hardware } from './hardware.mjs';
 import { attachConsole, load, mountRoot } from './micropython.mjs';
+import { attachNetwork } from './network.mjs';
 import { Pins } from './pins.mjs';
 
 const FOREGROUND = { started: () => false, ended: () => {} };
@@ -30,6 +31,7 @@ export async function boot({ setup, link, output, read, readable, halt, flushed,
   const flash = new Flash(setup.flash, setup.regions, operations);
   const { module, change } = hardware({ vm, clock, pins, flash, link, setup, halt, flushed });
   attachBuses({ vm, module, rig: setup.rig });
+  attachNetwork({ module, net: setup.net });
   module.app_started = app.started;
   module.app_ended = app.ended;
   attachConsole(vm.FS, { write: output, read, readable });

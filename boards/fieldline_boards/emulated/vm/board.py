@@ -28,7 +28,10 @@ from fieldline_boards.emulated.vm.toolchain import find_modules, find_node
 from fieldline_boards.errors import BoardError
 from fieldline_boards.spec import BoardSpec, FlashRegion
 
-_HEAP_BYTES = {"rp2": 187 * 1024, "esp32": 160 * 1024}  # free heap of a Pico W and of an ESP32 without PSRAM
+# Free heap of a Pico W, measured; of a Pico 2 W with 256 KiB more RAM, estimated; of an ESP32 without PSRAM, which
+# the others of its family are taken for.
+_HEAP_BYTES = {"rp2040": 187 * 1024, "rp2350": (187 + 256) * 1024}
+_ESP32_HEAP_BYTES = 160 * 1024
 _BLANK = b"\xff"
 
 
@@ -100,7 +103,7 @@ class VmBoard:
         self._rig = None if rig is None else RigLine(rig, self.places.folder)
         regions = {"state": spec.state, "outbox": spec.outbox}
         self._regions = [Region(r.label or r.name, r.start, r.length) for r in regions.values()]
-        self.power = Supervisor(self.places, spec.chip, self._setup, usb=spec.console == "usb")
+        self.power = Supervisor(self.places, spec.chip.family, self._setup, usb=spec.console == "usb")
         self.pins = self.power.world
         self.cable = self.power.cable
         self.flash = VmFlash(self.places, regions, self.power)
@@ -152,8 +155,8 @@ class VmBoard:
     def _setup(self, cause: int) -> dict[str, object]:
         setup = vm_setup(
             self.places,
-            chip=self.spec.chip,
-            heap=_HEAP_BYTES[self.spec.chip],
+            chip=self.spec.chip.name,
+            heap=_HEAP_BYTES.get(self.spec.chip.name, _ESP32_HEAP_BYTES),
             regions=self._regions,
             unique_id=self._unique_id,
             cause=cause,

@@ -12,7 +12,7 @@ const FAULTS = { nack: 1, timeout: 2 };
 const NEWLINE = 10;
 const ABSENT = { i2c: { fault: 'nack' }, wire: { bit: 1, data: [] } };
 
-class Line {
+export class Line {
   // `ask`, `answer`: paths of the two pipes.
   constructor({ ask, answer }) {
     this.out = fs.openSync(ask, 'w');

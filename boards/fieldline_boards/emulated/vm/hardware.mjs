@@ -34,6 +34,10 @@ export function hardware({ vm, clock, pins, flash, link, setup, halt, flushed })
 
   const module = {
     chip: setup.chip,
+    model: setup.model,
+    counters: setup.counters,
+    pin_exists: (number) => setup.gpio.includes(number),
+    pin_is_input_only: (number) => setup.input_only.includes(number),
     uid: setup.uid,
     cause: setup.cause,
     heap: setup.heap,

@@ -1,4 +1,6 @@
-"""The line from a VM process to the rig with its emulated sensor chips: two named pipes and a thread that answers.
+"""The line from a VM process to what answers it on the host: two named pipes and a thread.
+
+RigLine leads to the rig with its emulated sensor chips, netline.py's to the network.
 
 Rules: the pipes outlive the VM's processes; questions are answered one after the other, whatever else the host
 does meanwhile. A line is shorter than PIPE_BUF, so it comes whole or not at all.
@@ -10,23 +12,30 @@ import json
 import os
 import threading
 from pathlib import Path
+from typing import Any, Protocol
 
 from fieldline_boards.emulated.chips.rig import Rig
 from fieldline_boards.errors import BoardError
 
 
-class RigLine:
-    """Answers for `rig`, over pipes in `folder`, from open() to close()."""
+class Answerer(Protocol):
+    """What is at the host's end of a line."""
 
-    def __init__(self, rig: Rig, folder: Path) -> None:
-        self._rig = rig
-        self._ask = folder / "rig.ask"
-        self._answer = folder / "rig.answer"
-        self._thread = threading.Thread(target=self._serve, name="rig", daemon=True)
+    def answer(self, question: dict[str, Any]) -> dict[str, Any]: ...
 
-    def setup(self) -> dict[str, object]:
-        """What a VM process is told (read by buses.mjs)."""
-        return {"rig": {"ask": str(self._ask), "answer": str(self._answer), "pins": self._rig.watched}}
+
+class AnswerLine:
+    """Answers for `answerer`, over pipes in `folder` that `name` tells apart, from open() to close()."""
+
+    def __init__(self, answerer: Answerer, folder: Path, name: str) -> None:
+        self._answerer = answerer
+        self._ask = folder / f"{name}.ask"
+        self._answer = folder / f"{name}.answer"
+        self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
+
+    def pipes(self) -> dict[str, object]:
+        """Where a VM process finds them."""
+        return {"ask": str(self._ask), "answer": str(self._answer)}
 
     def open(self) -> None:
         """Make the pipes and begin."""
@@ -52,8 +61,20 @@ class RigLine:
                 os.write(self._answers, json.dumps({**answer, "number": question["number"]}).encode() + b"\n")
 
     def _answered(self, question: dict[str, object]) -> dict[str, object]:
-        """The rig's answer; an error goes to the program on the board, which asked."""
+        """Its answer; an error goes to the program on the board, which asked."""
         try:
-            return self._rig.answer(question)
+            return self._answerer.answer(question)
         except (BoardError, LookupError, TypeError, ValueError) as error:
             return {"error": f"{type(error).__name__}: {error}"}
+
+
+class RigLine(AnswerLine):
+    """Answers for `rig`."""
+
+    def __init__(self, rig: Rig, folder: Path) -> None:
+        super().__init__(rig, folder, "rig")
+        self._rig = rig
+
+    def setup(self) -> dict[str, object]:
+        """What a VM process is told (read by buses.mjs)."""
+        return {"rig": {**self.pipes(), "pins": self._rig.watched}}

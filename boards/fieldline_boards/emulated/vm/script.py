@@ -13,12 +13,14 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from fieldline_boards.emulated.chips.rig import Rig
+from fieldline_boards.emulated.vm.netline import NetLine
 from fieldline_boards.emulated.vm.rigline import RigLine
 from fieldline_boards.emulated.vm.setup import Places, Region, vm_setup
 from fieldline_boards.emulated.vm.toolchain import find_node
 from fieldline_boards.errors import BoardError
 
 _SCRIPT_HOST = Path(__file__).with_name("script.mjs")
+_RP2 = "rp2"  # short for the first of that family
 _HEAP_BYTES = 256 * 1024  # where the VM's heap starts; it grows
 
 
@@ -32,15 +34,17 @@ def run_script(
     paths: Sequence[Path] = (),
     timeout_s: float = 60,
     heap: int = _HEAP_BYTES,
-    chip: str = "rp2",
+    chip: str = _RP2,
     flash: Sequence[tuple[str, int, int]] = (),
     rig: Rig | None = None,
+    network: bool = False,
 ) -> str:
     """Output of `script`, run on MicroPython.
 
-    `paths` are host folders put on sys.path, in order, read-only. `chip` is "rp2" or "esp32": which hardware
-    modules there are. `flash` gives raw flash regions (label, start, length in bytes), blank; `rig` the
-    emulated sensor chips on its buses. `asyncio.run` blocks here.
+    `paths` are host folders put on sys.path, in order, read-only. `chip` says which hardware modules there are: one
+    of chips.CHIPS, or "rp2" for the RP2040. `flash` gives raw flash regions (label, start, length in bytes), blank;
+    `rig` the emulated sensor chips on its buses; `network` lets `socket` reach the host's TCP. `asyncio.run` blocks
+    here.
     VmError where the script raises or runs longer than `timeout_s`.
     """
     with tempfile.TemporaryDirectory(prefix="fieldline-vm-") as folder:
@@ -48,7 +52,7 @@ def run_script(
         places.make()
         setup = vm_setup(
             places,
-            chip=chip,
+            chip="rp2040" if chip == _RP2 else chip,
             heap=heap,
             regions=[Region(*region) for region in flash],
             hidden={f".path{i}": path.resolve() for i, path in enumerate(paths)},
@@ -59,6 +63,11 @@ def run_script(
                 line.open()
                 stack.callback(line.close)
                 setup |= line.setup()
+            if network:
+                net = NetLine(places.folder)
+                net.open()
+                stack.callback(net.close)
+                setup |= net.setup()
             done = _run(setup | {"script": script}, timeout_s)
     output = done.stdout.decode(errors="replace")
     if done.returncode:

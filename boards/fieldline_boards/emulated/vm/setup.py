@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fieldline_boards.chips import CHIPS
 from fieldline_boards.emulated.vm.toolchain import find_modules
 
 
@@ -85,11 +86,16 @@ def vm_setup(
     cause: int = 1,
     hidden: Mapping[str, Path] | None = None,
 ) -> dict[str, object]:
-    """The start of every setup. `cause` is what machine.reset_cause() gives."""
+    """The start of every setup. `chip` is one of chips.CHIPS; `cause` is what machine.reset_cause() gives."""
+    known = CHIPS[chip]
     return {
         "modules": str(find_modules()),
         "heap": heap,
-        "chip": chip,
+        "chip": known.family,
+        "model": chip,
+        "gpio": sorted(known.gpio),
+        "input_only": sorted(known.input_only),
+        "counters": known.counters,
         "uid": unique_id.hex(),
         "cause": cause,
         "temperature": 27,

@@ -2,7 +2,9 @@
 
 Rules: an interrupt times every edge and rejects what comes too soon, but an ESP32 runs its handlers late and
 drops some under load. So where the reject time allows of a high rate, hardware counts, right to one edge a
-sample; a low rate is timed. The pin is pulled up, as tachometers are open collectors.
+sample; a low rate is timed. An RP2 drops the edges that come while it erases flash: there PIO counts and times
+them (pio.py), all but those whose reject time is too long for it. The pin is pulled up, as tachometers are open
+collectors.
 """
 
 import time
@@ -57,27 +59,31 @@ class CountedEdges:
 
 
 class EitherEdges:
-    """Timed or counted, as the reject time asks for."""
+    """Timed by an interrupt or left to hardware, as the reject time asks for."""
 
-    def __init__(self, pin: int, unit: int) -> None:
-        self._pin = pin
-        self._unit = unit
-        self._source = TimedEdges(pin, {})
+    def __init__(self, timed, hardware, serves) -> None:
+        """`timed()` and `hardware()` make a source; `serves(us)`: whether hardware is right for a reject time."""
+        self._timed = timed
+        self._hardware = hardware
+        self._serves = serves
+        self._in_hardware = False
+        self._source = timed()
         self._before = 0  # edges of the sources before this one
+        self._last = 0  # and when their last was
 
     def reject(self, us: int) -> None:
         """Takes the reject time and the source that is right for it."""
-        counts = us < COUNT_BELOW_US
-        if counts != isinstance(self._source, CountedEdges):
-            self._before = self.read()[0]
+        if self._serves(us) != self._in_hardware:
+            self._before, self._last, _ = self.read()
             self._source.close()
-            self._source = CountedEdges(self._pin, self._unit) if counts else TimedEdges(self._pin, {})
+            self._in_hardware = not self._in_hardware
+            self._source = (self._hardware if self._in_hardware else self._timed)()
         self._source.reject(us)
 
     def read(self) -> "tuple[int, int, int]":
         """(edges so far, when the last was or was counted, time now), in us."""
         count, last, now = self._source.read()
-        return (self._before + count) & EDGE_MASK, last, now
+        return (self._before + count) & EDGE_MASK, last if count else self._last, now
 
 
 def _now() -> int:

@@ -10,7 +10,7 @@ import time
 
 import machine
 
-from fieldline_node.drivers.micropython.edges import EitherEdges, TimedEdges
+from fieldline_node.drivers.micropython.edges import COUNT_BELOW_US, CountedEdges, EitherEdges, TimedEdges
 from fieldline_wire.codes import (
     RESET_DEEP_SLEEP,
     RESET_HARD,
@@ -54,7 +54,7 @@ class Hardware:
         self._chip = chip
         self._ticks = time.ticks_ms()
         self._now = 0
-        self._counters = 0  # hardware counters given out
+        self._counters = 0  # hardware counters or state machines given out
         self._i2c = {}  # number to bus
         self._watchdog = None
 
@@ -100,10 +100,15 @@ class Hardware:
 
     def edges(self, pin: int) -> "TimedEdges | EitherEdges":
         """The source of falling edges at `pin`."""
-        if not hasattr(machine, "Counter"):
-            return TimedEdges(pin, {"hard": True})
+        if self._chip == "rp2":
+            return self._rp2_edges(pin)
+        if not hasattr(machine, "Counter"):  # as on an ESP32-C3, which has no pulse counter
+            return TimedEdges(pin, {})
+        number = self._counters
         self._counters += 1
-        return EitherEdges(pin, self._counters - 1)
+        return EitherEdges(
+            lambda: TimedEdges(pin, {}), lambda: CountedEdges(pin, number), lambda us: us < COUNT_BELOW_US
+        )
 
     def i2c(self, bus: "tuple[int, int, int, int]"):
         """The I2C bus (number, clock pin, data pin, Hz); the same one for all that are on it."""
@@ -135,3 +140,16 @@ class Hardware:
         if hasattr(esp32, "mcu_temperature"):
             return round(esp32.mcu_temperature() * 100)
         return round((esp32.raw_temperature() - 32) * 500 / 9)  # the first ESP32 gives Fahrenheit
+
+    def _rp2_edges(self, pin: int) -> "TimedEdges | EitherEdges":
+        """An interrupt where PIO has no state machine left."""
+        from fieldline_node.drivers.micropython.pio import MOST_US, PioEdges, free_machine
+
+        def timed():
+            return TimedEdges(pin, {"hard": True})
+
+        number = free_machine(self._counters)
+        if number is None:
+            return timed()
+        self._counters = number + 1
+        return EitherEdges(timed, lambda: PioEdges(pin, number), lambda us: us <= MOST_US)

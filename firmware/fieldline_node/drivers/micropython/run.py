@@ -20,7 +20,7 @@ from fieldline_node.links.serial import SerialLink
 from fieldline_node.node import make_node
 from fieldline_wire.codes import const
 
-_POLL_MS = const(10)  # what a UART brings in this time fits in MicroPython's buffer of 256 bytes
+_POLL_MS = const(10)  # looks for the REPL; at most 20, wire.md 2.5
 
 
 async def run() -> None:
@@ -36,12 +36,12 @@ async def run() -> None:
     console = Console()
     console.open()
     try:
-        await _live(hardware, SerialLink(console), identity)
+        await _live(hardware, SerialLink(console), console, identity)
     finally:
         console.close()
 
 
-async def _live(hardware: Hardware, link: SerialLink, identity: tuple) -> None:
+async def _live(hardware: Hardware, link: SerialLink, console: Console, identity: tuple) -> None:
     faults = None
     try:
         journal = Journal(find_region(board.CHIP, *board.FLASH_STATE))
@@ -52,7 +52,7 @@ async def _live(hardware: Hardware, link: SerialLink, identity: tuple) -> None:
         app = make_node(board, hardware, link, journal, faults, outbox, identity)
         while not _break_asked(hardware, link):
             wait = app.step(hardware.now_ms())
-            await asyncio.sleep_ms(min(wait, _POLL_MS))
+            await console.rest(_POLL_MS if link.break_near() else wait)
     except Exception as error:  # noqa: BLE001 - the top loop
         sys.print_exception(error)
         if not await _stopped(hardware, link, faults, error):

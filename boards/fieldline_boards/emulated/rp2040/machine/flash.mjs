@@ -26,6 +26,8 @@ const QSPI_SS_CTRL = 0x0c;
 const OUTOVER_SHIFT = 8;
 const BY_SSI = 0;
 const LOW = 2;
+const SS = 1; // its pin in the QSPI bank
+const SS_PAD = 0x5a; // RP2040 datasheet 2.19.6.4, GPIO_QSPI_SS at reset: input and pull-up enabled
 
 // W25Q16JV 8.1.2, the instruction set.
 const WRITE_ENABLE = 0x06;
@@ -78,6 +80,9 @@ export class FlashChip {
     this.enabled = 0;
     mcu.peripherals[0x18000] = this.#ssi();
     mcu.peripherals[0x40018] = this.#chipSelect();
+    // Firmware lets go of chip select to see whether BOOTSEL pulls it down: nobody presses that.
+    mcu.qspi[SS].padValue = SS_PAD;
+    mcu.qspi[SS].setInputValue(true);
   }
 
   #ssi() {

@@ -6,6 +6,7 @@ import { Buses } from './buses.mjs';
 import { UsbConsole } from './console.mjs';
 import { FlashChip } from './flash.mjs';
 import { attachPio } from './pio.mjs';
+import { attachPwm } from './pwm.mjs';
 import { RingOscillator } from './rosc.mjs';
 import { World } from './world.mjs';
 
@@ -73,8 +74,8 @@ export class Machine {
     this.restart = null;
     this.mcu = mcu;
     this.oscillator.attach(mcu);
-    attachPio(mcu);
-    this.world.attach(mcu);
+    attachPwm(mcu);
+    this.world.attach(mcu, attachPio(mcu));
     this.buses.attach(mcu);
     this.console.attach(mcu);
     mcu.core.PC = FLASH_ENTRY;

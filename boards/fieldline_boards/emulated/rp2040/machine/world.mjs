@@ -12,6 +12,7 @@ export class World {
     this.onPin = onPin;
     this.base = 0;
     this.mcu = null;
+    this.beforeChange = () => {};
     this.timers = new Map();
     this.nextTimer = 0;
     this.driven = new Array(PIN_COUNT).fill(null);
@@ -28,10 +29,11 @@ export class World {
     return this.base + (this.mcu ? this.mcu.clock.nanos : 0);
   }
 
-  /** Put this chip on the board; the chip before it is gone. */
-  attach(mcu) {
+  /** Put this chip on the board; the chip before it is gone. `beforeChange()` is called before a level changes. */
+  attach(mcu, beforeChange) {
     this.base = this.now;
     this.mcu = mcu;
+    this.beforeChange = beforeChange;
     for (const [channel, value] of this.adc) mcu.adc.channelValues[channel] = value;
     for (const pin of mcu.gpio) {
       pin.addListener(() => this.#settle(pin.index));
@@ -116,6 +118,7 @@ export class World {
     const drove = this.chipDrives[index];
     this.chipDrives[index] = drives;
     if (level === this.levels[index]) return;
+    this.beforeChange();
     this.levels[index] = level;
     pin.setInputValue(level === 1);
     if (drives || drove) {

@@ -1,4 +1,4 @@
-"""What `machine` has on both chips; the chip's own `machine` adds its numbers and classes."""
+"""What `machine` has on all chips; the family's own `machine` adds its numbers and classes."""
 
 import _hw
 
@@ -10,6 +10,8 @@ class PinBase:
     IN = OUT = OPEN_DRAIN = PULL_UP = PULL_DOWN = IRQ_RISING = IRQ_FALLING = None  # the chip's numbers
 
     def __init__(self, id, mode=-1, pull=-1, *, value=None):
+        if isinstance(id, int) and not _hw.pin_exists(id):
+            raise ValueError("invalid pin")
         self.id = id
         self.init(mode, pull, value=value)
 

@@ -18,7 +18,7 @@ class Partition(Region):
         self._label = label
 
     def info(self):
-        return (1, 0x40, _hw.flash_start(self._label), self._length, self._label, False)
+        return (1, 0x06, _hw.flash_start(self._label), self._length, self._label, False)
 
     @staticmethod
     def find(type=0, subtype=0xFF, label=None, block_size=4096):
@@ -27,7 +27,13 @@ class Partition(Region):
         return [Partition(label)]
 
 
-def raw_temperature():
-    return round(
-        _hw.temperature() * 9 / 5 + 32
-    )  # the first ESP32 gives Fahrenheit, and has no mcu_temperature
+# The first ESP32 gives Fahrenheit, all others have mcu_temperature (ports/esp32/modesp32.c).
+if _hw.model == "esp32":
+
+    def raw_temperature():
+        return round(_hw.temperature() * 9 / 5 + 32)
+
+else:
+
+    def mcu_temperature():
+        return _hw.temperature()

@@ -1,4 +1,6 @@
-"""machine of an emulated ESP32 (numbers from ports/esp32)."""
+"""machine of an emulated chip of the ESP32 family (numbers from ports/esp32)."""
+
+from binascii import unhexlify
 
 import _hw
 from _buses import I2CBase
@@ -21,9 +23,23 @@ class Pin(PinBase):
     IRQ_RISING = 1
     IRQ_FALLING = 2
 
+    def init(self, mode=-1, pull=-1, *, value=None):
+        if _hw.pin_is_input_only(self.id):
+            if mode in (self.OUT, self.OPEN_DRAIN):
+                raise ValueError("pin can only be input")
+            pull = -1  # taken without an error, and without effect
+        super().init(mode, pull, value=value)
+
+    def irq(self, handler=None, trigger=3, wake=None):  # no `hard`: machine_pin_irq knows these three
+        return super().irq(handler, trigger)
+
 
 class WDT(WDTBase):
     pass
+
+
+def unique_id():
+    return unhexlify(_hw.uid)[:6]  # the MAC
 
 
 class Counter:
@@ -33,7 +49,7 @@ class Counter:
     DOWN = 2
 
     def __init__(self, id, *args, **kwargs):
-        if not 0 <= id <= 7:
+        if not 0 <= id < _hw.counters:
             raise ValueError("id")
         self._id = id
         if args or kwargs:
@@ -50,6 +66,10 @@ class Counter:
         if value is not None:
             _hw.counter_set(self._id, value)
         return count
+
+
+if not _hw.counters:
+    del Counter  # ports/esp32/modules/machine.py: only where the chip has PCNT
 
 
 class I2C(I2CBase):

@@ -1,4 +1,4 @@
-"""machine of an emulated RP2040 (numbers from ports/rp2)."""
+"""machine of an emulated RP2040 or RP2350 (numbers from ports/rp2)."""
 
 import _hw
 from _buses import I2CBase
@@ -7,6 +7,9 @@ from _machine import PinBase, WDTBase
 
 PWRON_RESET = 1
 WDT_RESET = 3  # the RP2040 resets itself by its watchdog only: machine.reset() gives this cause too
+
+
+_RP2350 = _hw.model == "rp2350"
 
 
 class Pin(PinBase):
@@ -20,7 +23,7 @@ class Pin(PinBase):
 
 
 class WDT(WDTBase):
-    LONGEST_MS = 8388  # the RP2040's counter
+    LONGEST_MS = 16777 if _RP2350 else 8388  # the chip's counter
 
 
 class I2C(I2CBase):
@@ -35,6 +38,8 @@ class ADC:
     CORE_TEMP = 4
 
     def __init__(self, source):
+        if isinstance(source, Pin) and source.id not in range(26, 30):
+            raise ValueError("Pin doesn't have ADC capabilities")
         self._channel = source.id - 26 if isinstance(source, Pin) else source
 
     def read_u16(self):
@@ -45,4 +50,4 @@ class ADC:
 
 
 def freq(hz=None):
-    return 125_000_000
+    return 150_000_000 if _RP2350 else 125_000_000

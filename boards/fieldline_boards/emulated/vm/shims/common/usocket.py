@@ -1,0 +1,3 @@
+"""The name that older programs for MicroPython give `socket`."""
+
+from socket import *  # noqa

@@ -1,0 +1,134 @@
+"""Constants of our own modules put in the place of their names, before a module is compiled for a node.
+
+Rules: MicroPython folds a constant only in the module that defines it; one that is imported costs an entry in two
+modules' dictionaries and a look-up at each use. So what `from module import NAME` brings, where NAME is an integer
+assigned once at the module's top level, becomes that integer. Lines stay where they are, for tracebacks. A name that
+is anything else in the importing module, or stands in an f-string, is left alone.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+
+_CONST = "const"  # MicroPython's compiler knows it by this name and never calls it
+
+Span = tuple[int, int]
+Constants = Mapping[str, int]
+
+
+def constants(source: str) -> dict[str, int]:
+    """The integers that `source` assigns once, at its top level, written out."""
+    tree = ast.parse(source)
+    bound = _bound(tree)
+    found: dict[str, int] = {}
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+            value = _integer(node.value)
+            name = node.targets[0].id
+            if value is not None and bound[name] == 1:
+                found[name] = value
+    return found
+
+
+def fold(source: str, of_module: Callable[[str], Constants]) -> str:
+    """`source` with the constants that it imports written out. `of_module(name)`: those of a module, {} if none."""
+    tree = ast.parse(source)
+    kept = _bound(tree)
+    kept.update(_in_f_strings(tree))
+    values: dict[str, int] = {}
+    changes: list[tuple[Span, str]] = []
+    place = _Places(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            known = of_module(node.module)
+            names = {each.name for each in node.names if each.asname is None and not kept[each.name]}
+            here = {name: known[name] for name in names & set(known)}
+            gone = set(here) | (names & {_CONST} if known else set())
+            if gone:
+                values |= here
+                changes.append((place.span(node), _import(node, gone, place.text(node))))
+    changes += [
+        (place.span(node), f"({values[node.id]})")
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Name) and node.id in values
+    ]
+    return place.changed(changes)
+
+
+class _Places:
+    """Where a node of the tree stands in its source; columns of a tree count bytes."""
+
+    def __init__(self, source: str) -> None:
+        self._data = source.encode()
+        self._starts = [0]
+        for line in self._data.splitlines(keepends=True):
+            self._starts.append(self._starts[-1] + len(line))
+
+    def span(self, node: ast.stmt | ast.expr) -> Span:
+        """From the first byte of `node` to the one after its last."""
+        assert node.end_lineno is not None
+        assert node.end_col_offset is not None
+        return self._at(node.lineno, node.col_offset), self._at(node.end_lineno, node.end_col_offset)
+
+    def text(self, node: ast.stmt) -> str:
+        """What stands there."""
+        start, end = self.span(node)
+        return self._data[start:end].decode()
+
+    def changed(self, changes: list[tuple[Span, str]]) -> str:
+        """The source with other text in some spans, none of which overlap."""
+        data = self._data
+        for (start, end), text in sorted(changes, reverse=True):
+            data = data[:start] + text.encode() + data[end:]
+        return data.decode()
+
+    def _at(self, line: int, column: int) -> int:
+        return self._starts[line - 1] + column
+
+
+def _import(node: ast.ImportFrom, gone: set[str], text: str) -> str:
+    """The import without the names that are gone, on as many lines as it had."""
+    rest = [ast.unparse(each) for each in node.names if each.name not in gone]
+    if not rest:
+        return "pass" + _lines(text)
+    return f"from {node.module} import ({', '.join(rest)}{_lines(text)})"
+
+
+def _lines(text: str) -> str:
+    return "\n" * text.count("\n")
+
+
+def _integer(node: ast.expr) -> int | None:
+    """The value of an integer, with or without const() around it."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == _CONST:
+        node = node.args[0]
+    try:
+        value = ast.literal_eval(node)
+    except ValueError:
+        return None
+    return value if type(value) is int else None
+
+
+def _bound(tree: ast.AST) -> Counter[str]:
+    """How often a name is given a value, other than by an import."""
+    names: Counter[str] = Counter()
+    for node in ast.walk(tree):
+        names.update(_names_bound_by(node))
+    return names
+
+
+def _names_bound_by(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+        yield node.id
+    elif isinstance(node, ast.arg):
+        yield node.arg
+    elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.ExceptHandler)):
+        yield from [node.name] if node.name else []
+
+
+def _in_f_strings(tree: ast.AST) -> Counter[str]:
+    """Names in f-strings, whose places the parser of Python 3.11 gives wrong."""
+    strings = (node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr))
+    return Counter(node.id for string in strings for node in ast.walk(string) if isinstance(node, ast.Name))
