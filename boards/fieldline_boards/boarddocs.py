@@ -24,6 +24,8 @@ _KEYS = (
     ("`[pins]` `led`, `reflex`, `outputs`", "GPIO numbers as text: the board's LED, the pin that a stall moves, "
      "what a Command may drive"),
     ("`[pins]` `named`", 'outputs that `machine.Pin` knows by a name alone, such as `"LED"` of a Pico W'),
+    ("`pin_names`, `[pins]` `named` of a computer", 'what Blinka\'s module `board` calls a GPIO (`"D%d"`), and pins '
+     "that it knows by a name alone"),
     ("`[[header]]` `side`, `block`, `first`, `step`, `pins`", "a row of pins from the top: `left` or `right`, the "
      'header\'s name, how its pins are numbered; `"36 VP"` is GPIO 36 that says VP there, no number is a supply'),
     ("`[onboard]`", "pins that the board itself uses, and what for: nothing else may have them"),

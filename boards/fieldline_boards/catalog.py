@@ -12,7 +12,7 @@ from pathlib import Path
 
 from fieldline_boards import sensors
 from fieldline_boards.chips import CHIPS, LINUX, NODE_CHIPS, Chip
-from fieldline_boards.circuitpython import read_circuitpython
+from fieldline_boards.circuitpython import pin_names, read_circuitpython
 from fieldline_boards.errors import BoardError
 from fieldline_boards.flashmap import LARGEST_FLASH, read_flash
 from fieldline_boards.pins import BoardPins
@@ -34,6 +34,9 @@ _SETTINGS: dict[str, dict[str, tuple[int, int, int, int]]] = {
     "chip_temperature": {},
     **{kind: {} for kind in sensors.KINDS},
 }
+
+# A computer has no converter and no 1-Wire bus that Blinka drives.
+_HOST_KINDS = tuple(kind for kind in _SETTINGS if kind not in ("ds18b20", "voltage"))
 
 
 def catalog_folder() -> Path:
@@ -61,11 +64,21 @@ def load_board(name: str, folder: Path | None = None) -> BoardSpec:
     spec = load_any(name, folder)
     if isinstance(spec, HostSpec):
         raise BoardError(
-            f"{spec.name} runs Linux and the gateway, not the node's firmware: nothing is built for it or put on it. "
-            "Reading sensors at its own pins (by Blinka, in the gateway) is planned and not there yet; "
-            f"until then put a node beside it. Its pins: fieldline board show {spec.name}"
+            f"{spec.name} runs Linux: nothing is built for it or put on it. To read sensors at its own pins: "
+            f"fieldline pins run --board {spec.name}"
         )
     return spec
+
+
+def load_host(name: str, folder: Path | None = None) -> HostSpec:
+    """The computer called `name`, as load_board; BoardError for a board, which runs the node by itself."""
+    spec = load_any(name, folder)
+    if isinstance(spec, HostSpec):
+        return spec
+    raise BoardError(
+        f"{spec.name} is a microcontroller: it runs the node by itself. Put it there with: "
+        f"fieldline node install --board {spec.name} --port PORT"
+    )
 
 
 def load_any(name: str, folder: Path | None = None) -> BoardSpec | HostSpec:
@@ -134,13 +147,22 @@ def _board(file: TomlFile) -> BoardSpec:
 def _host(file: TomlFile, chip: Chip) -> HostSpec:
     root = file.root
     pins = BoardPins(root, chip, None)
+    radio = read_radio(root.table("radio"), chip, pins)
+    wiring = sensors.Wiring(chip, root.tables("bus"), pins)
+    fitted = tuple(_sensors(root.tables("sensor"), pins, wiring, chip))
+    led, reflex, outputs = pins.led(), pins.named("reflex", "reflex"), pins.outputs()
     spec = HostSpec(
         name=_name(file),
         title=root.need("title", str),
         chip=chip,
         notes=root.strings("notes"),
         pinout=pins.pinout,
-        radio=read_radio(root.table("radio"), chip, pins),
+        radio=radio,
+        pin_names=pin_names(root) if chip.gpio else "%d",
+        led=led,
+        reflex=reflex,
+        outputs=outputs,
+        sensors=fitted,
     )
     file.finish()
     return spec
@@ -171,7 +193,7 @@ def _sensors(
         if name in seen:
             raise table.error("name", f"there are two sensors called '{name}'")
         seen.add(name)
-        kind = table.choice("kind", tuple(_SETTINGS))
+        kind = table.choice("kind", _HOST_KINDS if chip.family == LINUX else tuple(_SETTINGS))
         counted += kind == "tachometer"
         if chip.counters and counted > chip.counters:
             raise table.error(

@@ -202,7 +202,7 @@ class BoardSpec:
 
 @dataclass(frozen=True, slots=True)
 class HostSpec:
-    """A computer with pins that runs the gateway: no flash map, no budgets, no node firmware."""
+    """A computer with pins that runs the gateway, and by Blinka a node of its own; no flash map, no budgets."""
 
     name: str
     title: str
@@ -210,3 +210,14 @@ class HostSpec:
     notes: tuple[str, ...]
     pinout: Pinout
     radio: Radio
+    pin_names: str
+    """What Blinka calls a GPIO: "D%d"."""
+    led: Pin | None
+    reflex: Pin | None
+    outputs: tuple[Pin, ...]
+    sensors: tuple[SensorSpec, ...]
+
+    @property
+    def console(self) -> str:
+        """How a gateway reaches the node: as the serial port that a pty is."""
+        return "pty"

@@ -16,7 +16,6 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from random import Random
 
-from fieldline_gateway.ingest.ccm import AesCcm
 from fieldline_gateway.records import CLASS_NAMES, CLASSES, LIVE
 from fieldline_gateway.store.record import recover
 from fieldline_gateway.store.segment import SegmentName
@@ -26,6 +25,7 @@ from fieldline_harness.line import Line
 from fieldline_harness.mosquitto import Mosquitto
 from fieldline_harness.proxy import Proxy
 from fieldline_harness.subscriber import Subscriber
+from fieldline_host.ccm import AesCcm
 from fieldline_wire.errors import PeerError
 from fieldline_wire.messages import (
     ACK_HOLD,

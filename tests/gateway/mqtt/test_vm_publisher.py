@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from fieldline_boards.emulated.vm import VmError, run_script
-from fieldline_gateway.ingest.ccm import AesCcm
 from fieldline_gateway.mqtt.codec import v311
 from fieldline_gateway.mqtt.security import Passwords, Security, hash_password
+from fieldline_host.ccm import AesCcm
 from fieldline_wire import messages, seal
 from tests.gateway.mqtt.support import TIMEOUT_S, ListenerThread, RawClient
 
