@@ -45,6 +45,7 @@ from fieldline_gateway.store.files import DiskFiles
 from fieldline_gateway.store.reader import StoreReader
 from fieldline_gateway.store.state import StoreState
 from fieldline_gateway.store.store import Store
+from fieldline_host import systemd
 
 HOUSEKEEPING_S = 1.0
 CHECKPOINT_S = 2.0
@@ -72,7 +73,9 @@ async def run(config: Config) -> None:
     with _only_one(config.data):
         gateway = Gateway(config)
         async with gateway.running():
+            systemd.ready()
             await stop.wait()
+            systemd.stopping("waits for the brokers to answer")
             logs.event(logs.INFO, "gateway-stops")
     logs.event(logs.INFO, "gateway-stopped")
 
@@ -263,6 +266,7 @@ class Gateway:
         saved_at = time.monotonic()
         while True:
             await asyncio.sleep(HOUSEKEEPING_S)
+            systemd.alive()
             try:
                 if self._registry.version() != self._seen_version:
                     self._reload()
