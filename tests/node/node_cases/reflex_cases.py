@@ -116,3 +116,63 @@ def case_a_silent_sensor_is_a_state_not_a_crash():
     bench.hardware.celsius = 20
     bench.run(2000)
     assert bench.peer.readings[ALARM][2][1].flags == READING_CLEARED | CAUSE_SILENT << CAUSE_SHIFT
+
+
+class SlowMessenger:
+    """A node's messenger; `meanwhile()` happens while it seals or opens a message."""
+
+    def __init__(self, messenger, meanwhile):
+        self._messenger = messenger
+        self._meanwhile = meanwhile
+
+    def seal(self, message):
+        sealed = self._messenger.seal(message)
+        self._meanwhile()
+        return sealed
+
+    def open(self, sealed):
+        message = self._messenger.open(sealed)
+        self._meanwhile()
+        return message
+
+
+def stopping_meanwhile(bench):
+    """The bench, whose fan stops as it next works on a message, and that takes so long that it is a stall."""
+
+    def stop():
+        bench.fan.spin(0)
+        bench.hardware.now += 4000
+
+    bench.app.uplink._messenger = SlowMessenger(bench.app.messenger, stop)
+    return bench.hardware.outputs[REFLEX_PIN]
+
+
+def case_a_stall_while_a_message_is_sealed_moves_the_pin_before_it_is_sent():
+    bench = spinning(Bench())
+    bench.run(5000)
+    pin = stopping_meanwhile(bench)
+    write, levels = bench.line.write, []
+
+    def watched(data):
+        levels.append(pin.level)
+        write(data)
+
+    bench.line.write = watched
+    bench.run(1000)
+    assert levels and levels[0] == 1, levels
+
+
+def case_a_stall_while_a_message_is_opened_moves_the_pin_before_it_is_handled():
+    bench = spinning(Bench())
+    bench.run(5000)
+    pin = stopping_meanwhile(bench)
+    handle, levels = bench.app.uplink._handle, []
+
+    def watched(now, message):
+        levels.append(pin.level)
+        return handle(now, message)
+
+    bench.app.uplink._handle = watched
+    bench.peer.send(Command(9, CMD_HELLO))
+    bench.run(100)
+    assert levels and levels[0] == 1, levels
