@@ -75,15 +75,16 @@ class Sampler:
             value = sensor.sample(now)
         except OSError:
             self._states[i] = SENSOR_SILENT
-            self._alert(i, None, now)
+            self._tell(i, self._reflex.judge(sensor, None), now)
             return
         if value is None:
             if sensor.wait_ms:
                 self._again[i] = now + sensor.wait_ms
+            self._tell(i, self._reflex.moves(sensor), now)
             return
         self._states[i] = SENSOR_WELL
         self._last[i] = value
-        self._alert(i, value, now)
+        self._tell(i, self._reflex.judge(sensor, value), now)
         self._keep_live(i, sensor.QUANTITY, value, sensor.saturated, now)
         for quantity, value, saturated in sensor.others:
             self._keep_live(i, quantity, value, saturated, now)
@@ -95,9 +96,9 @@ class Sampler:
             flags = READING_SATURATED
         self._keep(LIVE, self._sensors[i].number, quantity, flags, value, now)
 
-    def _alert(self, i: int, value: "int | None", now: int) -> None:
+    def _tell(self, i: int, alarms: "list[int]", now: int) -> None:
+        """Keeps alarms, with the last value that there was."""
         sensor = self._sensors[i]
-        alarms = self._reflex.judge(sensor, value)
         for flags in alarms:
             self._keep(ALARM, sensor.number, sensor.QUANTITY, flags, self._last[i], now)
         if alarms:
