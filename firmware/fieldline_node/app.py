@@ -1,7 +1,8 @@
 """The node: what happens in a step, and the order of it.
 
 Rules: synchronous and without hardware of its own: step(now) does what is due and says how long nothing will
-be. A sample comes before all talk. A reading that flash does not take is counted and said, never passed over.
+be. A sample comes before all talk, and between the parts of a talk: the reflex waits for one part, not for a
+message. A reading that flash does not take is counted and said, never passed over.
 """
 
 from fieldline_node.errors import StorageError
@@ -55,17 +56,23 @@ class App:
         self.unkept = 0
 
     def step(self, now: int) -> int:
-        """Does what is due at `now` (ms since the start); ms until the next step."""
+        """Does what is due at `now` (ms since the start); ms from its end until the next step."""
         self.hardware.feed()
-        wait = self._sample(now)
-        wait = min(wait, self.uplink.step(now, self.settings.get(SENSOR_NODE, KEY_REPORT_MS)))
+        self._sample(now)
+        wait = self.uplink.step(now, self.settings.get(SENSOR_NODE, KEY_REPORT_MS))
         wait = min(wait, self.actions.tick(now), self._tell_health(now))
         if now >= self._save_at:
             self._save_at = now + _SAVE_MS
             self._save(now)
         if now >= self._complain_at:
             self._complain(now)
-        return min(wait, self._save_at - now)
+        wait = min(wait, self._save_at - now)
+        end = self.hardware.now_ms()
+        return max(0, min(wait - (end - now), self._sample(end)))
+
+    def between(self) -> None:
+        """Takes the samples that are due by now: called between the parts of long work."""
+        self._sample(self.hardware.now_ms())
 
     def keep(self, cls: int, sensor: int, quantity: int, flags: int, value: int, now: int) -> None:
         """Puts a reading into the outbox."""

@@ -56,6 +56,7 @@ def make_node(board, hardware, link, journal, faults, region, identity) -> App:
         hardware.random,
         app.health.hello,
         app.handle,
+        app.between,
     )
     app.uplink.begin()
     _first_lines(app, journal, epoch)

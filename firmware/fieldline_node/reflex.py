@@ -1,8 +1,9 @@
 """What the node does about a reading by itself: a pin and an alert, with no gateway (wire.md 5.7, 5.11).
 
 Rules: at most one alert stands for a sensor, of the gravest cause: silent, stall, over, under. An alert ends
-when its own limit is passed back by the hysteresis. The pin moves before anything is written to flash. Alerts
-that stand are in the journal, so that one raised before a restart is cleared after it.
+when its own limit is passed back by the hysteresis, a stall when the sensor moves, with or without a value. The
+pin moves before anything is written to flash. Alerts that stand are in the journal, so that one raised before a
+restart is cleared after it.
 """
 
 from fieldline_node.keys import KEY_ALERTS
@@ -47,17 +48,13 @@ class Reflex:
     def judge(self, sensor, value: "int | None") -> "list[int]":
         """Takes a sensor's value, None where it is silent; the flags of the alarms to be kept, oldest first."""
         standing = self._causes[sensor.number]
-        cause = CAUSE_SILENT if value is None else self._cause(sensor, value, standing)
-        if cause == standing:
+        return self._stand(sensor, CAUSE_SILENT if value is None else self._cause(sensor, value, standing))
+
+    def moves(self, sensor) -> "list[int]":
+        """Takes it that a sensor has no value yet and may move: ends a stall that is over; as judge()."""
+        if sensor.stalled or self._causes[sensor.number] != CAUSE_STALL:
             return []
-        self._causes[sensor.number] = cause
-        self.drive()
-        alarms = []
-        if standing:
-            alarms.append(READING_CLEARED | standing << CAUSE_SHIFT)
-        if cause:
-            alarms.append(READING_RAISED | cause << CAUSE_SHIFT)
-        return alarms
+        return self._stand(sensor, 0)
 
     def save(self) -> None:
         """Keeps which alerts stand, the alarms that say so being in flash."""
@@ -76,6 +73,20 @@ class Reflex:
             if cause and self._settings.get(sensor, KEY_REFLEX):
                 level = 1
         self._pin.set(level)
+
+    def _stand(self, sensor, cause: int) -> "list[int]":
+        """Has the alert of `cause` stand for a sensor, 0 for none; the flags of the alarms that say so."""
+        standing = self._causes[sensor.number]
+        if cause == standing:
+            return []
+        self._causes[sensor.number] = cause
+        self.drive()
+        alarms = []
+        if standing:
+            alarms.append(READING_CLEARED | standing << CAUSE_SHIFT)
+        if cause:
+            alarms.append(READING_RAISED | cause << CAUSE_SHIFT)
+        return alarms
 
     def _cause(self, sensor, value: int, standing: int) -> int:
         get = self._settings.get

@@ -23,13 +23,14 @@ _NO = const(-1)
 class Sampler:
     """All sensors of a board. keep(class, sensor, quantity, flags, value, now) takes what was measured."""
 
-    __slots__ = ("_again", "_due", "_keep", "_last", "_reflex", "_sensors", "_settings", "_states")
+    __slots__ = ("_again", "_due", "_keep", "_last", "_next", "_reflex", "_sensors", "_settings", "_states")
 
     def __init__(self, sensors, settings, reflex, keep) -> None:
         self._sensors = sensors
         self._settings = settings
         self._reflex = reflex
         self._keep = keep
+        self._next = 0  # ms at which step() has something to do
         self._due = [0] * len(sensors)  # ms of each sensor's next sample
         self._again = [_NO] * len(sensors)  # ms at which to come back for one that takes time
         self._last = [0] * len(sensors)  # value of the last one
@@ -40,13 +41,16 @@ class Sampler:
         for sensor in self._sensors:
             sensor.configure(self._settings)
         self._reflex.drive()
+        self._next = 0  # an interval may be shorter now
 
     def states(self) -> "list[tuple[int, int]]":
         """(sensor, SENSOR_*) of each, for Hello."""
         return [(self._sensors[i].number, self._states[i]) for i in range(len(self._sensors))]
 
     def step(self, now: int) -> int:
-        """Takes the samples that are due; ms until the next is."""
+        """Takes the samples that are due; ms until the next is. Costs next to nothing where none is."""
+        if now < self._next:
+            return self._next - now
         wait = IDLE_MS
         for i in range(len(self._sensors)):
             interval = self._settings.get(self._sensors[i].number, KEY_SAMPLE_MS)
@@ -61,6 +65,7 @@ class Sampler:
             wait = min(wait, self._due[i] - now)
             if self._again[i] > _NO:
                 wait = min(wait, self._again[i] - now)
+        self._next = now + wait
         return wait
 
     def _sample(self, i: int, now: int) -> None:
@@ -70,15 +75,16 @@ class Sampler:
             value = sensor.sample(now)
         except OSError:
             self._states[i] = SENSOR_SILENT
-            self._alert(i, None, now)
+            self._tell(i, self._reflex.judge(sensor, None), now)
             return
         if value is None:
             if sensor.wait_ms:
                 self._again[i] = now + sensor.wait_ms
+            self._tell(i, self._reflex.moves(sensor), now)
             return
         self._states[i] = SENSOR_WELL
         self._last[i] = value
-        self._alert(i, value, now)
+        self._tell(i, self._reflex.judge(sensor, value), now)
         self._keep_live(i, sensor.QUANTITY, value, sensor.saturated, now)
         for quantity, value, saturated in sensor.others:
             self._keep_live(i, quantity, value, saturated, now)
@@ -90,9 +96,9 @@ class Sampler:
             flags = READING_SATURATED
         self._keep(LIVE, self._sensors[i].number, quantity, flags, value, now)
 
-    def _alert(self, i: int, value: "int | None", now: int) -> None:
+    def _tell(self, i: int, alarms: "list[int]", now: int) -> None:
+        """Keeps alarms, with the last value that there was."""
         sensor = self._sensors[i]
-        alarms = self._reflex.judge(sensor, value)
         for flags in alarms:
             self._keep(ALARM, sensor.number, sensor.QUANTITY, flags, self._last[i], now)
         if alarms:

@@ -1,7 +1,8 @@
 """The node's side of the line to a gateway: session, messages, time (wire.md 5, 6).
 
 Rules: a number is settled by the session alone, and then told to the outbox; nothing that a peer sends raises;
-a link that fails costs a repeat, nothing more.
+a link that fails costs a repeat, nothing more. Work on a message is done in parts, each some 10 ms on an RP2040,
+with between() after each: what can't wait, samples and the reflex, is done there.
 """
 
 from fieldline_node.reporter import Reporter
@@ -17,10 +18,10 @@ class Uplink:
     """One boot's talk with gateways. link_errors: messages that the link did not take."""
 
     __slots__ = (
+        "_between",
         "_clock",
         "_fresh",
         "_handle",
-        "_held",
         "_hello",
         "_link",
         "_log",
@@ -33,8 +34,13 @@ class Uplink:
         "link_errors",
     )
 
-    def __init__(self, link, messenger, outbox, clock, log, epoch: int, random, hello, handle) -> None:
-        """hello(now) makes a Hello; handle(now, message) takes a Config or Command and gives an answer."""
+    def __init__(
+        self, link, messenger, outbox, clock, log, epoch: int, random, hello, handle, between
+    ) -> None:
+        """hello(now) makes a Hello; handle(now, message) takes a Config or Command and gives an answer.
+
+        between() may add to the outbox.
+        """
         self._link = link
         self._messenger = messenger
         self._outbox = outbox
@@ -42,12 +48,12 @@ class Uplink:
         self._log = log
         self._hello = hello
         self._handle = handle
+        self._between = between
         self._reporter = Reporter(outbox, clock, epoch)
         self._session = Session(lambda: int.from_bytes(random(2), "big"))
         self._fresh = [0] * CLASSES  # numbers below were given before the link last came up
         self._report_at = 0
         self._was_up = False
-        self._held = False
         self.link_errors = 0
 
     def begin(self) -> None:
@@ -60,24 +66,24 @@ class Uplink:
         if self._link.up != self._was_up:
             self._was_up = self._link.up
             (self._session.on_link_up if self._was_up else self._session.on_link_down)(now)
-        came = self._link.poll(now)
-        for sealed in came:
+        for sealed in self._link.poll(now):
+            self._between()
             message = self._messenger.open(sealed)
+            self._between()
             if message is not None:
                 self._receive(now, message)
         self._offer(now, report_ms)
-        # What came took its time, so what goes waits for the next step: a sample comes between. But only once.
-        self._held = bool(came) and not self._held
-        if not self._held:
-            self._send_next(now)
+        self._send_next(now)
         if self._session.state == OPEN:
             self._chat(now)
         return min(self._session.wait_ms(now), max(0, self._report_at - now))
 
     def send(self, message) -> None:
         """Seals a message and puts it on the link."""
+        sealed = self._messenger.seal(message)
+        self._between()
         try:
-            self._link.send(self._messenger.seal(message))
+            self._link.send(sealed)
         except OSError:
             self.link_errors += 1
 
@@ -124,7 +130,7 @@ class Uplink:
             self._session.set_end(cls, outbox.next(cls), outbox.floor(cls))
 
     def _send_next(self, now: int) -> None:
-        """Sends what the session wants next: one message a step, or samples and reflex are late behind a backlog."""
+        """Sends what the session wants next: one message a step, so that what comes is not late behind a backlog."""
         wish = self._session.poll(now)
         if wish is None:
             return
@@ -133,6 +139,7 @@ class Uplink:
             return
         _, cls, first = wish
         message = self._reporter.build(cls, first, self._session.last_for(cls, first), self._fresh[cls])
+        self._between()
         self.send(message)
         self._session.sent(now, cls, first, message.last)
 

@@ -1,7 +1,7 @@
 """The gateway as a process of its own, started as a user would start it, and watched from outside.
 
-Rules: nothing of the gateway runs in here; it is ended by its own process id. What it says of itself comes from its
-log and its control socket, what it costs from the kernel (Linux: /proc).
+Rules: nothing of the gateway runs in here; it is ended by its own process id, and ends with us. What it says of
+itself comes from its log and its control socket, what it costs from the kernel (Linux: /proc).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 from fieldline_gateway.control import ask
 from fieldline_gateway.errors import UsageError
 from fieldline_gateway.registry import Registry
+from fieldline_harness.children import ends_with_us
 from fieldline_wire.codes import KEY_REPORT_MS, KEY_SAMPLE_MS
 from fieldline_wire.messages import Config
 
@@ -93,6 +94,7 @@ class GatewayProcess:
                 stdout=log,
                 stderr=log,
                 env=self._environment,
+                preexec_fn=ends_with_us(),
             )
 
     async def until_runs(self, within_s: float) -> float:

@@ -2,50 +2,25 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from fieldline_boards.emulated.vm import run_script
+from tests import portable
 
 TESTS = Path(__file__).parents[1]
 ROOT = TESTS.parent
-MODULES = sorted(path.stem for path in (TESTS / "node" / "node_cases").glob("*_cases.py"))
-
-_ON_THE_VM = """
-import sys
-import node_cases.{module} as module
-done = 0
-for name in sorted(dir(module)):
-    if name.startswith("case_"):
-        try:
-            getattr(module, name)()
-        except Exception as error:
-            print("FAIL", name)
-            sys.print_exception(error)
-        else:
-            done += 1
-print("done", done)
-"""
+CASES = TESTS / "node" / "node_cases"
 
 
-def cases(module: str) -> list[tuple[str, Callable[[], None]]]:
-    found = importlib.import_module(f"node_cases.{module}")
-    return [(name, getattr(found, name)) for name in sorted(vars(found)) if name.startswith("case_")]
-
-
-@pytest.mark.parametrize(
-    "case", [pytest.param(case, id=f"{module}: {name}") for module in MODULES for name, case in cases(module)]
-)
-def test_on_cpython(case: Callable[[], None]) -> None:
+@pytest.mark.parametrize("case", portable.each_case(CASES))
+def test_on_cpython(case: portable.Case) -> None:
     case()
 
 
 @pytest.mark.vm
-@pytest.mark.parametrize("module", MODULES)
+@pytest.mark.parametrize("module", portable.modules(CASES))
 def test_on_the_micropython_vm(module: str) -> None:
     paths = [ROOT / "wire", ROOT / "firmware", TESTS, TESTS / "node"]
-    output = run_script(_ON_THE_VM.format(module=module), paths=paths, timeout_s=120)
-    assert output.splitlines()[-1:] == [f"done {len(cases(module))}"], output
+    portable.judge(run_script(portable.script(CASES, module), paths=paths, timeout_s=120), CASES, module)

@@ -8,7 +8,8 @@ TOML, or for what needs more a tuple that the module describes; make() asks no c
     sample(now)         the value in the quantity's unit; None where there is none yet. OSError where the
                         sensor is silent. It never waits for a chip
     wait_ms             after None: how long the measurement takes yet, 0 where that is not known
-    stalled, saturated  of the last sample: it stands still; it is out of the sensor's range
+    stalled, saturated  of the last sample: it stands still, which may end before there is a value again; it is out
+                        of the sensor's range
     others              (quantity, value, saturated) of what else was measured with it
 """
 

@@ -2,14 +2,16 @@
 
 Rules: speed is measured over whole periods, from the last edge of one sample to the last edge of the next:
 freq = edges / dt, rpm = freq / pulses_per_turn * 60. Where no edge came since, the fan is at most as fast as
-one edge in that time; none for the stall time is 0. The first edge after that only starts the clock.
+one edge in that time; none for the stall time is 0. The first edge after that only starts the clock, with the
+second the fan turns again. That is not left to wait for the next sample, but speed is: over one period it is coarse.
 """
 
 from fieldline_node.sensors.edges import EDGE_MASK
-from fieldline_wire.codes import KEY_ALERT_STALL, KEY_PULSES, KEY_REJECT_US, KEY_STALL_MS, QTY_SPEED
+from fieldline_wire.codes import KEY_ALERT_STALL, KEY_PULSES, KEY_REJECT_US, KEY_STALL_MS, QTY_SPEED, const
 
 _UNIT_US = 600000000  # us in a minute, times ten: speed is in 0.1 rpm (wire.md 5.8)
 _MAX_VALUE = 0x7FFFFFFF  # wire.md 5.7
+_LOOK_MS = const(10)  # so often it is looked for the second edge after a stall
 
 
 def make(number: int, pin, hardware) -> "Tachometer":
@@ -32,16 +34,17 @@ class Tachometer:
         "number",
         "saturated",
         "stalled",
+        "wait_ms",
     )
     QUANTITY = QTY_SPEED
     KEYS = (KEY_PULSES, KEY_REJECT_US, KEY_STALL_MS, KEY_ALERT_STALL)
     others = ()
-    wait_ms = 0
 
     def __init__(self, number: int, edges) -> None:
         self.number = number
-        self.stalled = False
+        self.stalled = True  # until it is seen to turn
         self.saturated = False
+        self.wait_ms = 0
         self._edges = edges
         self._pulses = 1
         self._reject = 0
@@ -59,25 +62,36 @@ class Tachometer:
         self._edges.reject(self._reject)
 
     def sample(self, now: int) -> "int | None":
-        """Speed since the last sample; None while there is no whole period and no stall yet."""
+        """Speed since the last sample; None while there is no whole period and no stall yet, or a stall ends."""
         count, last, clock = self._edges.read()
         if self._seen_ms is None:
             self._seen_ms = now
         turned = (count - self._count) & EDGE_MASK
         self._count = count
+        self.wait_ms = 0
         if turned:
-            self._turned(turned, last)
+            (self._started if self.stalled else self._turned)(turned, last)
             self._seen_ms = now - ((clock - last) & EDGE_MASK) // 1000
         still = now - self._seen_ms
-        self.stalled = still >= self._stall_ms
-        if self.stalled:
+        if still >= self._stall_ms:
+            self.stalled = True
             self._base = None
             self._value = 0
+        elif self.stalled:
+            if self._base is not None:
+                self.wait_ms = _LOOK_MS
+            return None
         elif self._base is None:
             return None
         elif not turned and self._value:
             self._value = min(self._value, self._speed(1, still * 1000))
         return self._value
+
+    def _started(self, turned: int, last: int) -> None:
+        """`turned` edges came since it stood still, the last at `last` us."""
+        self.stalled = self._base is None and turned == 1
+        self._base = last
+        self._value = None
 
     def _turned(self, turned: int, last: int) -> None:
         """`turned` edges came, the last at `last` us."""

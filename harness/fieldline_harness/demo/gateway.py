@@ -1,6 +1,7 @@
 """The demo's gateway: the process that a user would start, with a configuration file that a user could write.
 
-Rules: nothing of the gateway runs in here; it is started, asked over its control socket, and stopped by SIGTERM.
+Rules: nothing of the gateway runs in here; it is started, asked over its control socket, and stopped by SIGTERM,
+which it also gets where the demo is killed.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any, Self
 
 from fieldline_gateway.control import ask
 from fieldline_gateway.errors import UsageError
+from fieldline_harness.children import ends_with_us
 
 STOP_S = 20.0  # the sink drains its window, the store its group
 FIELDLINE = (sys.executable, "-m", "fieldline_cli.main")
@@ -61,7 +63,12 @@ class GatewayProcess:
             command = (*FIELDLINE, "gateway", "run", "-c", str(self.config))
             # A group of its own: Ctrl-C reaches the demo alone, which stops the gateway when the boards are off.
             self._process = await asyncio.create_subprocess_exec(
-                *command, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                *command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=ends_with_us(),
             )
         return self
 

@@ -1,6 +1,6 @@
 """Alerts and the reflex pin of a whole node, on both interpreters."""
 
-from node_cases.bench import BOARD, FAN, REFLEX_PIN, Bench, spinning
+from node_cases.bench import BOARD, FAN, REFLEX_PIN, SPEED_50_HZ, STEP_MS, Bench, spinning
 
 from fieldline_wire.codes import (
     ALARM,
@@ -14,6 +14,7 @@ from fieldline_wire.codes import (
     KEY_HYSTERESIS,
     KEY_OVER,
     KEY_REFLEX,
+    KEY_SAMPLE_MS,
     KEY_UNDER,
     LIVE,
     QTY_SPEED,
@@ -63,6 +64,17 @@ def case_an_alert_outlives_a_restart():
         READING_CLEARED | CAUSE_STALL << CAUSE_SHIFT,
     ]
     assert bench.hardware.outputs[REFLEX_PIN].level == 0
+
+
+def case_an_alert_stands_through_a_restart_of_a_node_whose_fan_stands():
+    bench = spinning(Bench())
+    bench.run(5000)
+    bench.fan.spin(0)
+    bench.run(4000)
+    bench.boot()
+    pin = bench.hardware.outputs[REFLEX_PIN]
+    bench.run(5000)
+    assert pin.levels == [0, 1] and bench.peer.next(ALARM) == 2
 
 
 def case_limits_raise_alerts_with_hysteresis():
@@ -116,3 +128,91 @@ def case_a_silent_sensor_is_a_state_not_a_crash():
     bench.hardware.celsius = 20
     bench.run(2000)
     assert bench.peer.readings[ALARM][2][1].flags == READING_CLEARED | CAUSE_SILENT << CAUSE_SHIFT
+
+
+def case_a_stall_ends_long_before_the_next_sample():
+    bench = spinning(Bench())
+    bench.run(500)
+    bench.peer.send(Config(1, [(FAN, KEY_SAMPLE_MS, 60000)]))
+    bench.run(61000)
+    bench.fan.spin(0)
+    bench.run(60000)
+    pin = bench.hardware.outputs[REFLEX_PIN]
+    assert pin.level == 1
+    while bench.app.sampler._due[0] > bench.hardware.now + 20:
+        bench.run(STEP_MS)
+    bench.fan.spin(50)  # the first edge is there at the sample, the second comes later
+    bench.run(30)
+    assert pin.level == 1, "one edge is no turn"
+    bench.run(20)
+    assert pin.level == 0
+    bench.run(2000)
+    readings = bench.peer.readings[ALARM]
+    assert [
+        readings[number][1].flags & (READING_RAISED | READING_CLEARED) for number in sorted(readings)
+    ] == [
+        READING_RAISED,
+        READING_CLEARED,
+    ]
+    bench.run(60000)
+    assert [value for _, sensor, _, value in bench.peer.values(LIVE) if sensor == FAN][-1] == SPEED_50_HZ
+
+
+class SlowMessenger:
+    """A node's messenger; `meanwhile()` happens while it seals or opens a message."""
+
+    def __init__(self, messenger, meanwhile):
+        self._messenger = messenger
+        self._meanwhile = meanwhile
+
+    def seal(self, message):
+        sealed = self._messenger.seal(message)
+        self._meanwhile()
+        return sealed
+
+    def open(self, sealed):
+        message = self._messenger.open(sealed)
+        self._meanwhile()
+        return message
+
+
+def stopping_meanwhile(bench):
+    """The bench, whose fan stops as it next works on a message, and that takes so long that it is a stall."""
+
+    def stop():
+        bench.fan.spin(0)
+        bench.hardware.now += 4000
+
+    bench.app.uplink._messenger = SlowMessenger(bench.app.messenger, stop)
+    return bench.hardware.outputs[REFLEX_PIN]
+
+
+def case_a_stall_while_a_message_is_sealed_moves_the_pin_before_it_is_sent():
+    bench = spinning(Bench())
+    bench.run(5000)
+    pin = stopping_meanwhile(bench)
+    write, levels = bench.line.write, []
+
+    def watched(data):
+        levels.append(pin.level)
+        write(data)
+
+    bench.line.write = watched
+    bench.run(1000)
+    assert levels and levels[0] == 1, levels
+
+
+def case_a_stall_while_a_message_is_opened_moves_the_pin_before_it_is_handled():
+    bench = spinning(Bench())
+    bench.run(5000)
+    pin = stopping_meanwhile(bench)
+    handle, levels = bench.app.uplink._handle, []
+
+    def watched(now, message):
+        levels.append(pin.level)
+        return handle(now, message)
+
+    bench.app.uplink._handle = watched
+    bench.peer.send(Command(9, CMD_HELLO))
+    bench.run(100)
+    assert levels and levels[0] == 1, levels

@@ -96,6 +96,26 @@ def case_a_fan_that_stands_is_zero():
     assert bench.sample() == 0 and bench.sensor.stalled
 
 
+def case_a_stall_ends_with_the_second_edge_and_one_is_none():
+    bench = Bench()
+    assert bench.sample(0) is None and not bench.sensor.wait_ms
+    assert bench.sample(2000) == 0 and bench.sensor.stalled and not bench.sensor.wait_ms
+    bench.edges(1, 20000)
+    assert bench.sample() is None and bench.sensor.stalled and bench.sensor.wait_ms == 10
+    bench.us += 10000
+    assert bench.sample() is None and bench.sensor.stalled and bench.sensor.wait_ms == 10
+    bench.edges(1, 10000)
+    assert bench.sample() is None and not bench.sensor.stalled and not bench.sensor.wait_ms
+    bench.edges(49, 20000)
+    assert bench.sample() == 15000
+    bench.us += 2000000
+    assert bench.sample() == 0 and bench.sensor.stalled
+    bench.edges(1, 20000)
+    assert bench.sample() is None and bench.sensor.stalled
+    bench.us += 2000000
+    assert bench.sample() == 0 and bench.sensor.stalled, "one edge is no turn"
+
+
 def case_a_stall_shows_in_a_long_interval():
     bench = Bench()
     bench.edges(20, 20000)

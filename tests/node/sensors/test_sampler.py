@@ -47,6 +47,9 @@ class Reflex:
         self.told.append((sensor.number, value))  # type: ignore[attr-defined]
         return []
 
+    def moves(self, sensor: object) -> list[int]:
+        return []
+
     def drive(self) -> None:
         pass
 

@@ -1,26 +1,25 @@
 # Run in the VM before anything of the board's: gives `time` the board's clock, `asyncio` its `run`, and what else this
-# port lacks beside one of a chip.
+# port lacks beside one of a chip. Leaves no name behind.
 # SIMULATION DETAIL: this VM can collect garbage only when no Python is running, so an app started by main.py
 # must not block: there `asyncio.run` returns at once and the app goes on as tasks of the host's event loop.
 # In the REPL and in scripts it blocks, as on a chip.
-def _prelude():
-    import _hw
+def _clock(_hw):
     import time
-    from uctypes import addressof
-
-    ticks_diff = time.ticks_diff
-    time.ticks_us = _hw.ticks_us
-    time.ticks_ms = _hw.ticks_ms
-    time.ticks_cpu = _hw.ticks_us
 
     def sleep_us(us):
         _hw.sleep_us(us)  # gives JavaScript's undefined, which is not None
 
+    time.ticks_us = _hw.ticks_us
+    time.ticks_ms = _hw.ticks_ms
+    time.ticks_cpu = _hw.ticks_us
     time.sleep_us = sleep_us
     time.sleep_ms = lambda ms: sleep_us(ms * 1000)
     time.sleep = lambda seconds: sleep_us(int(seconds * 1000000))
 
+
+def _system(_hw):
     import os
+    from uctypes import addressof
 
     listed = os.ilistdir  # of this VM's file system: without sizes, which littlefs gives
 
@@ -44,11 +43,14 @@ def _prelude():
     os.ilistdir = ilistdir
     os.urandom = urandom
 
+
+def _tasks(_hw):
     import asyncio
-    import gc
-    import micropython
     import sys
+    import time
     from asyncio import core
+
+    ticks_diff = time.ticks_diff
 
     async def app(coro):
         try:
@@ -80,10 +82,12 @@ def _prelude():
             asyncio.new_event_loop()
 
     asyncio.run = run
-    _hw.kbd_intr = micropython.kbd_intr
     _hw.drop_tasks = lambda: asyncio.new_event_loop() and None
-    _hw.collect = gc.collect
-    _hw.heap_all = gc.mem_alloc
+
+
+def _memory(_hw):
+    import gc
+    import sys
 
     # This VM's heap has no end, and holds what a chip has in ROM (`base`): what is free is counted from the chip's.
     class Gc:
@@ -95,9 +99,20 @@ def _prelude():
     chip_gc.mem_alloc = lambda: gc.mem_alloc() - _hw.base
     chip_gc.mem_free = lambda: max(0, _hw.heap - chip_gc.mem_alloc())
     sys.modules["gc"] = chip_gc
+    _hw.collect = gc.collect
+    _hw.heap_all = gc.mem_alloc
+
+
+def _prelude():
+    import _hw
+    import micropython
+
+    for part in (_clock, _system, _tasks, _memory):
+        part(_hw)
+    _hw.kbd_intr = micropython.kbd_intr
     for name in ("machine", "cryptolib", "rp2" if _hw.chip == "rp2" else "esp32"):
         __import__(name)
 
 
 _prelude()
-del _prelude
+del _prelude, _clock, _system, _tasks, _memory
