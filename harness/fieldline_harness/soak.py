@@ -12,9 +12,10 @@ import contextlib
 import hashlib
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from pathlib import Path
 from random import Random
+from typing import Protocol
 
 from fieldline_gateway.ingest.ccm import AesCcm
 from fieldline_gateway.records import CLASS_NAMES, CLASSES, LIVE
@@ -121,6 +122,14 @@ class SoakNode:
         return seal_uplink(self._ccm, self.id, 0, 1, self._counter, message)
 
 
+class Misfortune(Protocol):
+    """What can befall a site, by a name."""
+
+    __name__: str
+
+    def __call__(self) -> Awaitable[None]: ...
+
+
 class Site:
     """`async with` starts and stops it; the methods below `what can befall it` mistreat it."""
 
@@ -210,7 +219,7 @@ class Site:
         await asyncio.sleep(self.random.uniform(0.1, 1))
 
     @property
-    def misfortunes(self) -> list[Callable[[], Awaitable[None]]]:
+    def misfortunes(self) -> list[Misfortune]:
         """All but the kill."""
         return [self.broker_gone, self.broker_silent, self.half_open, self.disk_full, self.clock_jumped]
 
