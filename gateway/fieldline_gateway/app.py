@@ -31,6 +31,7 @@ from fieldline_gateway.links.serial import SerialLinks
 from fieldline_gateway.mqtt.client import Address
 from fieldline_gateway.mqtt.errors import MqttError
 from fieldline_gateway.mqtt.listener import Listener
+from fieldline_gateway.operations import Arguments, Caller, Operations
 from fieldline_gateway.presence import Change, Presence
 from fieldline_gateway.records import ALARM, BULK, CLASSES, LIVE, Position
 from fieldline_gateway.registry import Registry
@@ -93,6 +94,8 @@ class Gateway:
         self._listener: Listener | None = None
         self._sinks: list[AnySink] = []
         self._presence = Presence(config.silent_ms)
+        self.operations = Operations()
+        self.operations.reads("status", self._tell_status)
         self._seen_version = 0
         self._flush_planned = False
         self._began = time.monotonic()
@@ -107,8 +110,7 @@ class Gateway:
                 stack.push_async_callback(self._store.close)
                 await self._rebuild()
             stack.push_async_callback(self._checkpoint)
-            control = {"status": self.status}
-            await stack.enter_async_context(ControlServer(self._config.control_socket, control))
+            await stack.enter_async_context(ControlServer(self._config.control_socket, self.operations))
             await self._make_sinks(stack)
             await self._store.keep_sinks([sink.name for sink in self._sinks])
             for sink in self._sinks:
@@ -138,6 +140,9 @@ class Gateway:
             "refused": {kind: count for kind, count in self._ingest.refusals.counts.items() if count},
             "listener": self._listener.status() if self._listener else None,
         }
+
+    async def _tell_status(self, _: Caller, __: Arguments) -> dict[str, Any]:
+        return self.status()
 
     async def _open_state(self) -> None:
         """Registry and store; the run number is on disk before anything can be sealed with it."""
