@@ -23,7 +23,7 @@ from typing import Any
 from fieldline_gateway import logs, status
 from fieldline_gateway.config import Config
 from fieldline_gateway.control import ControlServer
-from fieldline_gateway.errors import GatewayError, UsageError
+from fieldline_gateway.errors import FolderTaken, GatewayError, UsageError
 from fieldline_gateway.ingest import checkpoint
 from fieldline_gateway.ingest.came import Moment
 from fieldline_gateway.ingest.rules import Ingest
@@ -35,6 +35,7 @@ from fieldline_gateway.operations import Arguments, Caller, Operations
 from fieldline_gateway.presence import Change, Presence
 from fieldline_gateway.records import ALARM, BULK, CLASSES, LIVE, Position
 from fieldline_gateway.registry import Registry
+from fieldline_gateway.replay.running import Replays
 from fieldline_gateway.sinks.config import LISTENER
 from fieldline_gateway.sinks.make import AnySink, make
 from fieldline_gateway.sinks.mqtt import MqttSink
@@ -69,7 +70,7 @@ async def run(config: Config) -> None:
     loop.set_exception_handler(_log_fault)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    with _only_one(config.data):
+    with only_one(config.data):
         gateway = Gateway(config)
         async with gateway.running():
             await stop.wait()
@@ -115,6 +116,9 @@ class Gateway:
             await self._store.keep_sinks([sink.name for sink in self._sinks])
             for sink in self._sinks:
                 stack.push_async_callback(_end, asyncio.create_task(self._keep_sink(sink)))
+            replays = Replays(self._config, self._name_of)
+            replays.serve(self.operations)
+            await stack.enter_async_context(replays)
             stack.push_async_callback(_end, asyncio.create_task(self._keep_house()))
             stack.push_async_callback(_end, asyncio.create_task(self._links.run()))
             logs.event(
@@ -330,8 +334,8 @@ async def _end(task: asyncio.Task[None]) -> None:
 
 
 @contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
-    """Hold the data folder for this process. UsageError where another gateway has it."""
+def only_one(folder: Path) -> Iterator[None]:
+    """Hold the data folder for this process. FolderTaken where another has it."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         fd = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -343,7 +347,9 @@ def _only_one(folder: Path) -> Iterator[None]:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(fd)
-        raise UsageError(f"another gateway runs with {folder}: stop it, or use another data folder") from None
+        raise FolderTaken(
+            f"another gateway runs with {folder}: stop it, or use another data folder"
+        ) from None
     try:
         yield
     finally:

@@ -23,6 +23,7 @@ from fieldline_gateway.control import ask
 from fieldline_gateway.errors import GatewayError, UsageError
 from fieldline_gateway.mqtt.security import hash_password
 from fieldline_gateway.registry import KEY_BYTES, NODE_BYTES, Registry
+from fieldline_gateway.words import add_command
 
 EPILOG = """examples:
   fieldline gateway example > gateway.toml
@@ -60,17 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         ("password", _password, "make a line of the listener's password_file; asks for the password"),
         ("example", _example, "print a configuration file to begin with"),
     ):
-        part = parts.add_parser(
-            name,
-            help=summary,
-            description=summary,
-            epilog="example:\n" + next(line for line in EPILOG.splitlines() if f"gateway {name}" in line),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        part.set_defaults(run=run)
-        if name not in ("example", "password"):
-            part.add_argument("-c", "--config", type=Path, default=Path("gateway.toml"), metavar="FILE",
-                              help="configuration file (default: gateway.toml)")  # fmt: skip
+        part = add_command(parts, name, run, summary, EPILOG, config=name not in ("example", "password"))
         if name == "status":
             part.add_argument("--json", action="store_true", help="one JSON object, for programs")
         if name == "password":
