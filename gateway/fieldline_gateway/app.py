@@ -27,6 +27,7 @@ from fieldline_gateway.errors import FolderTaken, GatewayError, UsageError
 from fieldline_gateway.ingest import checkpoint
 from fieldline_gateway.ingest.came import Moment
 from fieldline_gateway.ingest.rules import Ingest
+from fieldline_gateway.links.mqtt import MqttLinks
 from fieldline_gateway.links.serial import SerialLinks
 from fieldline_gateway.mqtt.client import Address
 from fieldline_gateway.mqtt.errors import MqttError
@@ -93,6 +94,7 @@ class Gateway:
         )
         self._links = SerialLinks(config.serial, self._receive)
         self._listener: Listener | None = None
+        self._wifi: MqttLinks | None = None
         self._sinks: list[AnySink] = []
         self._presence = Presence(config.silent_ms)
         self.operations = Operations()
@@ -140,7 +142,7 @@ class Gateway:
             "sinks": [
                 {"sink": sink.name, **sink.status(), **self._reader(sink).status()} for sink in self._sinks
             ],
-            "links": self._links.status(),
+            "links": self._links.status() + (self._wifi.status() if self._wifi else []),
             "refused": {kind: count for kind, count in self._ingest.refusals.counts.items() if count},
             "listener": self._listener.status() if self._listener else None,
         }
@@ -199,6 +201,8 @@ class Gateway:
                 )
             except MqttError as error:
                 raise UsageError(str(error)) from error
+            if config.listener.nodes:
+                self._wifi = MqttLinks(self._listener.broker, self._receive)
             address = Address("localhost", self._listener.port, unix=config.listener_door)
             own = MqttConfig(address, f"fieldline-{config.name}-own", retain=True, pace=None)
             self._sinks.append(MqttSink(own, JsonPayload(config.name, own.topic), LISTENER))
@@ -259,7 +263,8 @@ class Gateway:
     def _flush(self) -> None:
         self._flush_planned = False
         for downlink in self._ingest.downlinks.take():
-            self._links.send(downlink.link, downlink.sealed)
+            if not self._links.send(downlink.link, downlink.sealed) and self._wifi:
+                self._wifi.send(downlink.link, downlink.sealed)
 
     # --- from time to time
 

@@ -88,7 +88,8 @@ def _check(words: argparse.Namespace) -> int:
     listener = settings.listener
     print(f"{words.config}: right")
     print(f"  gateway   {settings.name}, data in {settings.data}")
-    print(f"  links     serial {', '.join(settings.serial.ports)} at {settings.serial.baud} baud")
+    if settings.serial.ports:
+        print(f"  links     serial {', '.join(settings.serial.ports)} at {settings.serial.baud} baud")
     age = f" and {bound.max_age_ms // 86_400_000} days" if bound.max_age_ms else ""
     print(f"  store     at most {bound.max_bytes // 1024**2} MiB{age}")
     for sink in settings.sinks:
@@ -96,7 +97,7 @@ def _check(words: argparse.Namespace) -> int:
         topic = f", topic {sink.mqtt.topic}" if sink.mqtt.topic else ""
         print(f"  sink      {sink.name}: {sink.kind} to {where}{topic}")
     if listener:
-        print(f"  listener  {listener.host}:{listener.port}, for subscribers on this machine")
+        print(f"  listener  {listener.host}:{listener.port}, for subscribers{' and nodes' * listener.nodes}")
     return 0
 
 

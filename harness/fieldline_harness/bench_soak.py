@@ -34,6 +34,8 @@ MISFORTUNE = 0.2
 QUIET_S = 120.0
 """Time for everything to arrive at the end."""
 PAUSE_S = 0.4
+FLOWING = 0.8
+"""Of the kills so many come while readings arrive, the others while the gateway is still at its start."""
 _SEGMENT_BYTES = 64 * 1024
 
 
@@ -60,6 +62,8 @@ async def _site(folder: Path, kills: int, seed: int) -> list[Figure]:
         deck: list[Misfortune] = []
         with progress("kills") as show:
             for kill in range(1, kills + 1):
+                if site.random.random() < FLOWING:
+                    await site.until_more(1, QUIET_S)
                 await asyncio.sleep(site.random.uniform(0, PAUSE_S))
                 if site.random.random() < MISFORTUNE:
                     if not deck:  # so that each kind is in it as often as the others

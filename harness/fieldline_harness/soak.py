@@ -75,6 +75,10 @@ class SoakNode:
         """All that it has given is the gateway's."""
         return self._session.settled(LIVE) == self.given + 1
 
+    def plug(self, now_ms: int) -> None:
+        """Its cable was put in: it says so at once, and does not wait for its next Hello."""
+        self._session.on_link_up(now_ms)
+
     def give(self, count: int) -> None:
         """It has measured so many more."""
         self.given += count
@@ -190,6 +194,8 @@ class Site:
             await self.gateway.kill()
             await self.gateway.start()
         await self.gateway.until_runs(START_S)
+        for node in self.nodes.values():
+            node.plug(int(time.monotonic() * 1000))
 
     async def broker_gone(self) -> None:
         await asyncio.to_thread(self.broker.stop)
