@@ -26,6 +26,7 @@ from fieldline_gateway.control import ask
 from fieldline_gateway.errors import GatewayError, UsageError
 from fieldline_gateway.mqtt.security import hash_password
 from fieldline_gateway.registry import KEY_BYTES, NODE_BYTES, Registry
+from fieldline_gateway.words import add_command
 
 EPILOG = """examples:
   fieldline gateway example > gateway.toml
@@ -67,17 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         ("doctor", _doctor, "what is well with this machine and what is not: clock, disk, ports, brokers"),
         ("unit", _unit, "print a systemd unit for this machine; docs/deploy.md"),
     ):
-        part = parts.add_parser(
-            name,
-            help=summary,
-            description=summary,
-            epilog="example:\n" + next(line for line in EPILOG.splitlines() if f"gateway {name}" in line),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        part.set_defaults(run=run)
-        if name not in ("example", "password"):
-            part.add_argument("-c", "--config", type=Path, default=Path("gateway.toml"), metavar="FILE",
-                              help="configuration file (default: gateway.toml)")  # fmt: skip
+        part = add_command(parts, name, run, summary, EPILOG, config=name not in ("example", "password"))
         if name == "status":
             part.add_argument("--json", action="store_true", help="one JSON object, for programs")
         if name == "password":
@@ -113,7 +104,8 @@ def _check(words: argparse.Namespace) -> int:
     listener = settings.listener
     print(f"{words.config}: right")
     print(f"  gateway   {settings.name}, data in {settings.data}")
-    print(f"  links     serial {', '.join(settings.serial.ports)} at {settings.serial.baud} baud")
+    if settings.serial.ports:
+        print(f"  links     serial {', '.join(settings.serial.ports)} at {settings.serial.baud} baud")
     age = f" and {bound.max_age_ms // 86_400_000} days" if bound.max_age_ms else ""
     print(f"  store     at most {bound.max_bytes // 1024**2} MiB{age}")
     for sink in settings.sinks:
@@ -121,7 +113,7 @@ def _check(words: argparse.Namespace) -> int:
         topic = f", topic {sink.mqtt.topic}" if sink.mqtt.topic else ""
         print(f"  sink      {sink.name}: {sink.kind} to {where}{topic}")
     if listener:
-        print(f"  listener  {listener.host}:{listener.port}, for subscribers on this machine")
+        print(f"  listener  {listener.host}:{listener.port}, for subscribers{' and nodes' * listener.nodes}")
     return 0
 
 

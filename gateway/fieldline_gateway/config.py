@@ -44,6 +44,7 @@ max_age_days = 0                # 0: no bound
 [listener]
 bind = "127.0.0.1:1883"
 websocket = true                # on the same port
+# nodes = true                  # nodes with Wi-Fi come in through it (docs/wifi.md)
 # tls_cert = "listener.pem"     # beyond this machine it wants TLS, and passwords or client certificates
 # tls_key = "listener.key"
 # client_ca = "clients.pem"     # who signs the clients' certificates
@@ -105,6 +106,8 @@ class ListenerConfig:
     port: int
     security: Security
     websocket: bool
+    nodes: bool
+    """Nodes with Wi-Fi come in through it (links/mqtt.py)."""
     certificates: tuple[Path, ...] = ()
     """Its own certificate and the CA of its clients: PEM files."""
     private: tuple[Path, ...] = ()
@@ -188,8 +191,12 @@ def load(path: Path) -> Config:
         else None,
     )
     file.finish()
-    if not config.serial.ports:
-        raise ConfigError(path, None, 'no links: add [serial] with ports = ["/dev/ttyACM*"]')
+    if not config.serial.ports and not (config.listener and config.listener.nodes):
+        raise ConfigError(
+            path,
+            None,
+            'no links: add [serial] with ports = ["/dev/ttyACM*"], or [listener] with nodes = true',
+        )
     return config
 
 
@@ -225,6 +232,7 @@ def _listener(table: Table, folder: Path) -> ListenerConfig:
         port=int(port),
         security=_security(table, folder),
         websocket=bool(table.get("websocket", bool, True)),
+        nodes=bool(table.get("nodes", bool, False)),
         certificates=tuple(folder / name for key in _PEM if (name := table.get(key, str)) is not None),
         private=tuple(folder / name for key in _PRIVATE if (name := table.get(key, str)) is not None),
     )

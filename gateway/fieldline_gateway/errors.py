@@ -19,6 +19,10 @@ class ForbiddenError(GatewayError):
     """Who asks is known and may not do this."""
 
 
+class FolderTaken(UsageError):
+    """A gateway runs with this data folder."""
+
+
 class StoreError(GatewayError):
     """The disk or the operating system is at fault."""
 

@@ -25,7 +25,7 @@ def written(folder: Path, text: str) -> Path:
 LINKS = '[serial]\nports = ["tty*"]\n'
 JSON = '[[sink]]\nkind = "json"\nurl = "mqtt://b"\n'
 TEMPLATE = '[[sink]]\nkind = "template"\nurl = "mqtt://b"\n'
-OWN = ListenerConfig("127.0.0.1", 1883, Security(), websocket=True)
+OWN = ListenerConfig("127.0.0.1", 1883, Security(), websocket=True, nodes=False)
 SPARKPLUG = '[[sink]]\nkind = "sparkplug"\nurl = "mqtt://b"\n'
 
 
