@@ -96,7 +96,7 @@ def _check(words: argparse.Namespace) -> int:
     for sensor in spec.sensors:
         where = sensor.pin if sensor.place is None else sensor.place
         print(
-            f"  sensor {sensor.number}  {sensor.name}: {sensor.kind}{'' if where is None else f' at {where}'}"
+            f"  sensor {sensor.number}  {sensor.name}: {sensor.kind}{'' if where is None else f' at {where!r}'}"
         )
     if not spec.sensors:
         print("  no sensor: add a [[sensor]] to a copy of this board's TOML")
