@@ -19,7 +19,7 @@ from fieldline_gateway import doctor
 from fieldline_gateway.config import load
 from fieldline_gateway.doctor import Check, examine
 from fieldline_harness.mosquitto import Mosquitto
-from tests.fakes.gateway_site import Gateway, site
+from tests.fakes.gateway_site import Gateway, linked, site
 
 NOW_MS = 1_796_000_000_000
 
@@ -132,6 +132,7 @@ def test_beside_a_gateway_that_runs(tmp_path: Path) -> None:
     async def scenario() -> list[dict[str, str]]:
         async with site(tmp_path) as (gateway, _, __):
             await gateway.start()
+            await linked(gateway)
             code, said = await gateway.command("doctor", "--json")
             assert code == 0, said
             return [json.loads(line) for line in said.splitlines()]
