@@ -186,5 +186,5 @@ def make_client(umqtt, socket, node: bytes, host: str, port: int, user: "str | N
     umqtt.socket = PatientSockets(socket)
     name = b"node-" + "".join("%02x" % byte for byte in node).encode()
     # It tells the length of a str in characters, and sends bytes: only bytes are right beyond ASCII.
-    user, password = (None if word is None else word.encode() for word in (user, password))
-    return umqtt.MQTTClient(name, host, port, user, password, _KEEP_ALIVE_S)
+    words = [None if word is None else word.encode() for word in (user, password)]
+    return umqtt.MQTTClient(name, host, port, *words, _KEEP_ALIVE_S)

@@ -49,7 +49,7 @@ class Wifi:
 def make_link(node: bytes) -> MqttLink:
     """The link that /wifi.json describes. IdentityError where that cannot be."""
     try:
-        import umqtt.simple as umqtt
+        import umqtt.simple as umqtt  # pyright: ignore[reportMissingImports] - put there by mip
     except ImportError:
         raise IdentityError("umqtt.simple is not on this board: mpremote mip install umqtt.simple") from None
     try:
