@@ -209,8 +209,9 @@ async def measure(folder: Path, quick: bool) -> list[Figure]:
                 "forward.ratio_to_bridge",
                 statistics.median(a / b for a, b in zip(own, bridged, strict=True)),
                 "x",
-                f"mosquitto's bridge without durability, {statistics.median(bridged):,.0f} messages/s; "
-                f"ours durable, seals opened and numbers judged, {PAYLOAD_BYTES}-byte payloads, up to a subscriber behind the second broker",
+                f"mosquitto's bridge without durability, {statistics.median(bridged):,.0f} messages/s; ours durable, "
+                f"seals opened and numbers judged, {PAYLOAD_BYTES}-byte payloads, up to a subscriber behind the "
+                "second broker",
             )
         ]
         if quick:

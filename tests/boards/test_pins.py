@@ -9,7 +9,6 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -26,6 +25,8 @@ from fieldline_node.flash import SECTOR
 from tests.fakes.flash import FakeFlash
 from tests.fakes.gateway_site import Gateway, until
 
+BLINKA = Path(__file__).parents[2] / "build" / "blinka"
+ENVIRONMENT = {**os.environ, "BLINKA_OS_AGNOSTIC": "1", "PYTHONPATH": str(BLINKA)}
 FIELDLINE = (sys.executable, "-m", "fieldline_cli.main", "pins")
 BOARD = """\
 title = "Blinka's own test board (simulated)"
@@ -45,8 +46,8 @@ pin = "Dx_INPUT_TRUE"
 """
 
 
-def pins(*words: str, **how: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*FIELDLINE, *words], capture_output=True, text=True, timeout=60, **how)
+def pins(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*FIELDLINE, *words], capture_output=True, text=True, timeout=60, env=ENVIRONMENT)
 
 
 # --- the file that is its flash
@@ -207,7 +208,7 @@ class Node:
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *FIELDLINE, "run", "--board", str(self._board), "--data", str(self.folder),
-                env={**os.environ, "BLINKA_OS_AGNOSTIC": "1"}, stdout=log, stderr=log,
+                env=ENVIRONMENT, stdout=log, stderr=log,
             )  # fmt: skip
 
     async def end(self, how: signal.Signals) -> int:
@@ -259,10 +260,7 @@ def test_two_nodes_in_one_folder_are_refused(tmp_path: Path) -> None:
         await node.start()
         try:
             await until(node.port.exists)
-            env = {**os.environ, "BLINKA_OS_AGNOSTIC": "1"}
-            said = pins(
-                "run", "--board", str(tmp_path / "agnostic.toml"), "--data", str(node.folder), env=env
-            )
+            said = pins("run", "--board", str(tmp_path / "agnostic.toml"), "--data", str(node.folder))
             assert said.returncode == 1 and "another node runs in" in said.stderr
         finally:
             assert await node.end(signal.SIGTERM) == 0
