@@ -14,6 +14,7 @@ import logging
 import os
 import random
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
@@ -31,6 +32,7 @@ from fieldline_gateway.links.serial import SerialLinks
 from fieldline_gateway.mqtt.client import Address
 from fieldline_gateway.mqtt.errors import MqttError
 from fieldline_gateway.mqtt.listener import Listener
+from fieldline_gateway.pace import SWITCH_S
 from fieldline_gateway.presence import Change, Presence
 from fieldline_gateway.records import ALARM, BULK, CLASSES, LIVE, Position
 from fieldline_gateway.registry import Registry
@@ -63,6 +65,7 @@ def registry_path(config: Config) -> Path:
 
 async def run(config: Config) -> None:
     """Run until SIGTERM or SIGINT. UsageError or StoreError where it cannot begin."""
+    sys.setswitchinterval(SWITCH_S)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_log_fault)

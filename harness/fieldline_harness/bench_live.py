@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from fieldline_gateway.pace import Pace
+from fieldline_gateway.pace import SWITCH_S, Pace
 from fieldline_gateway.records import Position, StoredRecord
 from fieldline_gateway.sinks.payload import JsonPayload
 from fieldline_gateway.sinks.port import Reader
@@ -107,5 +107,6 @@ async def measure(folder: Path, quick: bool) -> list[Figure]:
 
 def run(quick: bool = False) -> list[Figure]:
     """The figure of live readings beside a backlog; `quick` shows that it works."""
+    sys.setswitchinterval(SWITCH_S)  # as the gateway does
     with tempfile.TemporaryDirectory(prefix="fieldline-bench-") as name:
         return asyncio.run(measure(Path(name), quick))
