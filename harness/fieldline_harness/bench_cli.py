@@ -27,6 +27,10 @@ BENCHES = {
         "fieldline_harness.bench_forward",
         "records stored, then forwarded to mosquitto, beside paho-mqtt",
     ),
+    "sealed": (
+        "fieldline_harness.bench_sealed",
+        "sealed reports opened, de-duplicated, stored, acknowledged and forwarded, beside paho-mqtt",
+    ),
     "rivals": (
         "fieldline_harness.bench_rivals",
         "the durable way beside mosquitto's bridge and thingsboard-gateway (installed by the bench)",
