@@ -34,6 +34,7 @@ from fieldline_gateway.mqtt.client import Address
 from fieldline_gateway.mqtt.errors import MqttError
 from fieldline_gateway.mqtt.listener import Listener
 from fieldline_gateway.operations import Arguments, Caller, Operations
+from fieldline_gateway.pace import SWITCH_S
 from fieldline_gateway.presence import Change, Presence
 from fieldline_gateway.records import ALARM, BULK, CLASSES, LIVE, Position
 from fieldline_gateway.registry import Registry
@@ -57,10 +58,6 @@ SINK_PAUSE_S = 5.0
 """A sink that failed is started again after this."""
 COMMAND_TTL_MS = 60_000
 """What a host wrote to a control and the node did not get in this time is not meant any more."""
-
-SWITCH_S = 0.0005
-"""A thread that reads the store gives the interpreter back after so long when the event loop wants it. With Python's
-5 ms each step of a live reading waited for a reader's slice: that was most of its delay beside a backlog."""
 
 log = logging.getLogger(__name__)
 

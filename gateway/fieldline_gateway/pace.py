@@ -9,6 +9,9 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from math import inf
 
+SWITCH_S = 0.0005
+"""How long one thread of the gateway may keep the others waiting (sys.setswitchinterval). A reading takes the loop,
+the disk's thread and the loop again; at Python's 5 ms a backlog that is being decoded is in the way at each step."""
 BUCKET_S = 0.25
 """A bucket holds the tokens of so long: short bursts, and few wake-ups."""
 AGE_STEP_S = 0.25

@@ -13,9 +13,7 @@ import asyncio
 import statistics
 import tempfile
 import threading
-import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import paho.mqtt.client as paho
@@ -33,22 +31,25 @@ from fieldline_gateway.sinks.port import Reader
 from fieldline_gateway.store.store import Store
 from fieldline_harness.bench_store import open_store
 from fieldline_harness.figures import Figure
+from fieldline_harness.fleet import READINGS
 from fieldline_harness.mosquitto import Mosquitto
-from fieldline_harness.sealed_source import READINGS, SealedSource
+from fieldline_harness.sealed_site import NODES, NumberPayload, SealedSite
+from fieldline_harness.turns import (
+    AHEAD,
+    BATCH,
+    PAYLOAD_BYTES,
+    TURN_LIMIT_S,
+    UNSAFE,
+    Clock,
+    CountingReader,
+    Turn,
+)
 from fieldline_wire import messages as wire
 
-PAYLOAD_BYTES = 122
 PAHO_WINDOW = 20
 """paho's own default for messages in flight."""
 NODE = b"benchfan"
 GATEWAY = "bench"
-BATCH = 250
-"""Records that the source appends at a time."""
-UNSAFE = 4 * BATCH
-"""Records that the source lets wait for the disk before it waits itself, as nodes do."""
-AHEAD = 6_000
-"""Records that the source is at most ahead of the PUBACKs: it measures a way, not a queue."""
-TURN_LIMIT_S = 120.0
 
 
 class PlainPayload:
@@ -100,46 +101,6 @@ class MemoryReader:
 
     def rewind(self) -> None:
         self._next = 0
-
-
-class CountingReader:
-    """A reader of the store that tells when a position is committed."""
-
-    def __init__(self, reader: Reader) -> None:
-        self.next_batch = reader.next_batch
-        self.rewind = reader.rewind
-        self._reader = reader
-        self.committed = 0
-        self.moved = asyncio.Event()
-
-    def commit(self, position: Position) -> None:
-        self._reader.commit(position)
-        self.committed = position.seq
-        self.moved.set()
-
-    async def reached(self, seq: int) -> None:
-        while self.committed < seq:
-            self.moved.clear()
-            await self.moved.wait()
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """What a turn took."""
-
-    per_s: float
-    cpu_us: float
-
-
-class Clock:
-    """Wall and CPU time from when it was made."""
-
-    def __init__(self) -> None:
-        self._cpu, self._wall = time.process_time(), time.perf_counter()
-
-    def turn(self, count: int) -> Turn:
-        wall, cpu = time.perf_counter() - self._wall, time.process_time() - self._cpu
-        return Turn(count / wall, cpu / count * 1e6)
 
 
 def paho_turn(port: int, payload: Payload, records: list[Record]) -> Turn:
@@ -214,23 +175,6 @@ async def durable_turn(store: Store, reader: CountingReader, records: list[Recor
     return clock.turn(len(records))
 
 
-async def sealed_turn(
-    store: Store, reader: CountingReader, source: SealedSource, sealed: list[bytes]
-) -> Turn:
-    """As durable_turn, from what nodes send: each seal is opened, each number judged, each report acknowledged."""
-    clock = Clock()
-    unsafe: list[Position] = []
-    async with asyncio.timeout(TURN_LIMIT_S):
-        for start in range(0, len(sealed), BATCH):
-            source.take(sealed[start : start + BATCH])
-            unsafe.append(Position(LIVE, source.last))
-            if len(unsafe) * BATCH >= UNSAFE:
-                await store.wait_durable(unsafe.pop(0))
-            await reader.reached(source.last - AHEAD)
-        await reader.reached(source.last)
-    return clock.turn(len(sealed))
-
-
 class Bench:
     """Turns of paho and of the gateway, one after the other, with one kind of payload."""
 
@@ -272,14 +216,13 @@ class Bench:
         return result
 
     async def sealed(self, folder: Path, turns: int, count: int) -> tuple[float, list[Turn]]:
-        """The same from sealed reports."""
+        """The whole way, from sealed reports on: authentication and de-duplication in it."""
         store = await open_store(folder, 0, interval_ms=2)
         reader = CountingReader(store.reader("bench", Pace()))
-        source = SealedSource(store)
-        task = started(self._port, self._payload, reader)
-        result = await self.against_paho(
-            turns, lambda: sealed_turn(store, reader, source, source.make(count))
-        )
+        task = started(self._port, NumberPayload(), reader)
+        site = SealedSite(store)
+        await store.wait_durable(Position(LIVE, NODES))
+        result = await self.against_paho(turns, lambda: site.turn(count, reader.reached))
         await ended(task)
         await store.close()
         return result
@@ -305,7 +248,9 @@ async def measure(folder: Path, quick: bool) -> list[Figure]:
     rival = f"bare paho-mqtt, QoS 1, window {PAHO_WINDOW}, same payloads and mosquitto"
     paho_cpu = statistics.median(turn.cpu_us for turn in plain.paho)
     cpu_rival = f"paho-mqtt {paho_cpu:.1f} us, which stores nothing"
-    whole = f"seals opened, numbers judged, durable, acknowledged (a report of {READINGS} readings a message)"
+    whole = (
+        f"seals opened, repeats dropped, durable, acknowledged ({READINGS} readings a report, each a message)"
+    )
     bytes_ = f"{PAYLOAD_BYTES}-byte payloads"
     return [
         Figure("forward.ratio_to_paho", ratio, "x", f"{rival}; {whole}, {bytes_}"),

@@ -16,8 +16,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from fieldline_gateway.app import SWITCH_S
-from fieldline_gateway.pace import Pace
+from fieldline_gateway.pace import SWITCH_S, Pace
 from fieldline_gateway.records import Position, StoredRecord
 from fieldline_gateway.sinks.payload import JsonPayload
 from fieldline_gateway.sinks.port import Reader

@@ -22,22 +22,20 @@ from pathlib import Path
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
-from fieldline_gateway.records import Record
+from fieldline_gateway.records import LIVE, Position, Record
 from fieldline_harness.bench_forward import (
-    PAYLOAD_BYTES,
-    CountingReader,
     PlainPayload,
     ended,
     memory_turn,
     plain_record,
-    sealed_turn,
     started,
 )
 from fieldline_harness.bench_store import open_store
 from fieldline_harness.figures import Figure
 from fieldline_harness.mosquitto import Mosquitto, find_program, free_port
-from fieldline_harness.sealed_source import NODES, SealedSource
+from fieldline_harness.sealed_site import NODES, NumberPayload, SealedSite
 from fieldline_harness.thingsboard import READY_S, TOPIC_IN, TOPIC_OUT, RivalMissing, ThingsBoard, install
+from fieldline_harness.turns import PAYLOAD_BYTES, CountingReader
 
 TURN_LIMIT_S = 180.0
 SLOW_COUNT = 5_000  # for thingsboard-gateway
@@ -80,12 +78,12 @@ async def own_turn(folder: Path, target: Mosquitto, count: int) -> float:
     """Messages/s from sealed reports through our store to the broker's subscriber."""
     store = await open_store(folder, 0, interval_ms=2)
     reader = CountingReader(store.reader("bench"))
-    source = SealedSource(store)
-    sealed = source.make(count)
-    subscriber = await asyncio.to_thread(_subscribed, target, NODES + count)  # a Hello of each comes first
-    task = started(target.port, PlainPayload(), reader)
+    site = SealedSite(store)
+    await store.wait_durable(Position(LIVE, NODES))
+    subscriber = await asyncio.to_thread(_subscribed, target, count)
+    task = started(target.port, NumberPayload(), reader)
     begin = time.perf_counter()
-    await sealed_turn(store, reader, source, sealed)
+    await site.turn(count, reader.reached)
     await subscriber.done()
     rate = count / (time.perf_counter() - begin)
     await ended(task)

@@ -22,8 +22,8 @@ READ_AHEAD = 512
 SLICE = 32
 """Readings of backlog given in one turn of the event loop: to make messages of them takes a millisecond, in which
 nothing that is live moves."""
-SHARE_LIVE, SHARE_BACKLOG = 512, 64
-"""Where live readings alone fill the uplink, so many records of backlog follow so many live ones: without a share
+SHARE_LIVE = 256
+"""Where live readings alone fill the uplink, one slice of backlog follows so many live records: without a share
 it would stay until the store is full, and then be a gap."""
 
 
@@ -231,7 +231,6 @@ class StoreReader:
 
     def _give_backlog(self, cls: int, lane: Lane, limit: int) -> list[StoredRecord]:
         assert self._pace
-        limit = min(limit, SHARE_BACKLOG) if self._live_run else limit
         room = min(self._room.allowed - self._ahead, SLICE)
         most = self._bucket.most()
         batch = lane.take(limit, room if most is None else min(room, most))
