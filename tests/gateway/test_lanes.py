@@ -342,25 +342,6 @@ async def test_backlog_in_flight_is_bounded_and_goes_on_with_each_acknowledgemen
     assert await site.finish() == []
 
 
-async def test_between_two_turns_of_the_loop_goes_one_slice_of_backlog(tmp_path: Path) -> None:
-    site = await started(tmp_path)
-    await site.append(LIVE, 200)
-    await site.age(0)
-    loop, turn = asyncio.get_running_loop(), 0
-
-    def tick() -> None:
-        nonlocal turn, handle
-        turn += 1
-        handle = loop.call_soon(tick)
-
-    handle = loop.call_soon(tick)
-    given: Counter[int] = Counter()
-    while given.total() < 200:
-        given[turn] += len(await site.reader.next_batch(100))  # most of it is in memory: nothing else waits
-    handle.cancel()
-    assert max(given.values()) == reader_module.SLICE
-
-
 async def test_a_token_bucket_paces_the_backlog_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
