@@ -4,10 +4,9 @@ Rules: unsigned integers below 2^32, byte and text strings, arrays, maps whose k
 encoding for a value: anything longer, in another order or with something behind it is refused.
 """
 
-import struct
-
 from fieldline_wire.codes import const
 from fieldline_wire.errors import PeerError, UsageError
+from fieldline_wire.update.heads import bstr, head, read_head
 
 MAX_DEPTH = const(4)  # a root document has 3: map, holders, holder
 
@@ -16,24 +15,6 @@ _BYTES = const(2)
 _TEXT = const(3)
 _ARRAY = const(4)
 _MAP = const(5)
-
-
-def head(major: int, value: int) -> bytes:
-    """A data item's head in its shortest form."""
-    if value < 24:
-        return bytes((major << 5 | value,))
-    if value < 0x100:
-        return bytes((major << 5 | 24, value))
-    if value < 0x10000:
-        return struct.pack(">BH", major << 5 | 25, value)
-    if value > 0xFFFFFFFF:
-        raise UsageError("%d is too large for this CBOR" % value)
-    return struct.pack(">BI", major << 5 | 26, value)
-
-
-def bstr(data: bytes) -> bytes:
-    """A byte string."""
-    return head(_BYTES, len(data)) + data
 
 
 def encode(value: "int | bytes | str | list | dict") -> bytes:  # type: ignore[type-arg]
@@ -50,25 +31,6 @@ def encode(value: "int | bytes | str | list | dict") -> bytes:  # type: ignore[t
     if type(value) is not int or value < 0:
         raise UsageError("%r has no encoding in this CBOR" % (value,))
     return head(_UINT, value)
-
-
-def read_head(data: bytes, at: int) -> tuple[int, int, int]:
-    """(major, value, offset behind it) of the head at `at`; PeerError where it is not the shortest or cut off."""
-    if at >= len(data):
-        raise PeerError("CBOR ends at byte %d" % at)
-    major, value = data[at] >> 5, data[at] & 31
-    at += 1
-    if value < 24:
-        return major, value, at
-    if value > 26:
-        raise PeerError("CBOR of a kind that is not used")
-    size = 1 << (value - 24)
-    if at + size > len(data):
-        raise PeerError("CBOR ends in a head")
-    number = int.from_bytes(data[at : at + size], "big")
-    if number < (24, 0x100, 0x10000)[value - 24]:
-        raise PeerError("CBOR that is not the shortest")
-    return major, number, at + size
 
 
 def decode(data: bytes):  # type: ignore[no-untyped-def]

@@ -1,10 +1,9 @@
 """The code numbers of updates: states, reasons, objects (update.md 8.6, 9.4, 10), sizes that all parts share.
 
-Rules: numbers, names for a person, and the one error that carries a number.
+Rules: numbers and nothing else, so that a build for a node, which writes them out, has no need of this file.
 """
 
 from fieldline_wire.codes import const
-from fieldline_wire.errors import PeerError
 
 PAGE = const(256)  # bytes: a chunk, a record, what flash programs at once
 SECTOR = const(4096)
@@ -75,11 +74,3 @@ TEST_GATEWAY = const(45)
 TEST_HEAP = const(46)
 OK_CONFIRMED = const(50)
 OK_ROOT = const(51)
-
-
-class Refused(PeerError):
-    """What came is not taken. `reason`: a code of update.md 10."""
-
-    def __init__(self, reason: int, why: str) -> None:
-        super().__init__(why)
-        self.reason = reason

@@ -25,15 +25,14 @@ def compress(key: bytes) -> bytes:
 def on_curve(key: bytes) -> bool:
     """Whether the 64 bytes are a point of the curve, in canonical form. Not whether its order is prime."""
     x, y = _coordinates(key)
-    return len(key) == KEY_SIZE and x < _P and y < _P and (y * y - x * x - 1 - _D * x * x % _P * y * y) % _P == 0
+    return (
+        len(key) == KEY_SIZE and x < _P and y < _P and (y * y - x * x - 1 - _D * x * x % _P * y * y) % _P == 0
+    )
 
 
 def verify(key: bytes, message: bytes, signature: bytes) -> bool:
     """Whether `signature` (64 bytes) over `message` is right under `key` (64 bytes, x and y)."""
-    found = None
-    for found in steps(key, message, signature):
-        pass
-    return bool(found)
+    return bool(list(steps(key, message, signature))[-1])
 
 
 def steps(key: bytes, message: bytes, signature: bytes):  # type: ignore[no-untyped-def]

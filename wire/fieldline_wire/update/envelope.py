@@ -4,9 +4,9 @@ Rules: one form, byte for byte; there is nothing in it that a signature does not
 """
 
 from fieldline_wire.codes import const
-from fieldline_wire.errors import PeerError
-from fieldline_wire.update.cbor import bstr, read_head
-from fieldline_wire.update.codes import ED25519_WRONG, ENVELOPE_MALFORMED, LMS_WRONG, TOO_LARGE, Refused
+from fieldline_wire.errors import PeerError, Refused
+from fieldline_wire.update.codes import ED25519_WRONG, ENVELOPE_MALFORMED, LMS_WRONG, TOO_LARGE
+from fieldline_wire.update.heads import bstr, read_head
 
 MAX_ENVELOPE = const(3072)  # bytes: twelve pages of a slot's head
 ED25519_SIZE = const(64)
@@ -46,19 +46,47 @@ def content(data: bytes) -> tuple[bytes, int]:
     return bytes(data[at : at + size]), at + size
 
 
-def open_envelope(data: bytes) -> tuple[bytes, bytes, bytes]:
-    """(manifest, Ed25519 signature, LMS signature), none of it judged; Refused where the form is another."""
-    if len(data) > MAX_ENVELOPE:
-        raise Refused(TOO_LARGE, "an envelope of %d bytes" % len(data))
+def parts(data: bytes) -> tuple[bytes, bytes, bytes, int]:
+    """(manifest, Ed25519 signature, LMS signature, bytes in all), none of it judged; Refused for another form."""
     manifest, at = content(data)
-    rest = bytes(data[at:])
-    first = len(TWO) + len(ED25519_HEAD)
+    first = at + len(TWO) + len(ED25519_HEAD)
     second = first + ED25519_SIZE
     third = second + len(LMS_HEAD)
-    if rest[:first] == TWO + ED25519_HEAD and rest[second:third] == LMS_HEAD and len(rest) == third + LMS_SIZE:
-        return manifest, rest[first:second], rest[third:]
+    end = third + LMS_SIZE
+    rest = bytes(data[at:end])
+    if (
+        rest[: first - at] == TWO + ED25519_HEAD
+        and rest[second - at : third - at] == LMS_HEAD
+        and len(rest) == end - at
+    ):
+        return manifest, rest[first - at : second - at], rest[third - at :], end
     if ED25519_HEAD not in rest:
         raise Refused(ED25519_WRONG, "no Ed25519 signature")
     if LMS_HEAD not in rest:
         raise Refused(LMS_WRONG, "no LMS signature")
     raise Refused(ENVELOPE_MALFORMED, "signatures of another form")
+
+
+def open_envelope(data: bytes) -> tuple[bytes, bytes, bytes]:
+    """(manifest, Ed25519 signature, LMS signature) of exactly these bytes, none of it judged; Refused."""
+    if len(data) > MAX_ENVELOPE:
+        raise Refused(TOO_LARGE, "an envelope of %d bytes" % len(data))
+    manifest, first, second, end = parts(data)
+    if end != len(data):
+        raise Refused(ENVELOPE_MALFORMED, "%d bytes behind the envelope" % (len(data) - end))
+    return manifest, first, second
+
+
+def head_facts(manifest: bytes) -> tuple[int, int, bytes]:
+    """(sequence, size, digest) of a manifest whose signature is right: as little as a boot needs. PeerError."""
+    found = []
+    at = 1
+    while len(found) < 7:
+        _, _, at = read_head(manifest, at)  # the key
+        major, value, at = read_head(manifest, at)
+        if major > 1:
+            found.append(manifest[at : at + value])
+            at += value
+        else:
+            found.append(value)
+    return found[1], found[5], found[6]

@@ -6,10 +6,10 @@ Rules: exactly the keys of 3.1, or it is refused; what a node makes of the value
 import hashlib
 
 from fieldline_wire.codes import const
-from fieldline_wire.errors import PeerError, UsageError
+from fieldline_wire.errors import PeerError, Refused, UsageError
 from fieldline_wire.fields import Value
 from fieldline_wire.update import cbor
-from fieldline_wire.update.codes import FORMAT, MANIFEST_MALFORMED, TOO_LARGE, Refused
+from fieldline_wire.update.codes import FORMAT, MANIFEST_MALFORMED, TOO_LARGE
 
 FORMAT_1 = const(1)
 MAX_MANIFEST = const(448)  # bytes; with both signatures it fits MAX_ENVELOPE
@@ -119,7 +119,13 @@ class Manifest(Value):
             raise Refused(FORMAT, "manifest format %d" % found[1])
         if sorted(found) != list(range(1, _KEYS + 1)):
             raise _malformed("manifest keys %r" % sorted(found))
-        for key, low, high in ((2, 1, 0xFFFFFFFF), (5, 0, 255), (6, 1, 1 << 21), (8, 0, 0xFFFF), (9, 0, 0xFFFFFFFF)):
+        for key, low, high in (
+            (2, 1, 0xFFFFFFFF),
+            (5, 0, 255),
+            (6, 1, 1 << 21),
+            (8, 0, 0xFFFF),
+            (9, 0, 0xFFFFFFFF),
+        ):
             if type(found[key]) is not int or not low <= found[key] <= high:
                 raise _malformed("manifest key %d" % key)
         for key in (3, 4, 10):
@@ -149,7 +155,11 @@ def _payloads(found) -> list[Payload]:  # type: ignore[no-untyped-def]
         if not _is_bytes(digest, _DIGEST_SIZE):
             raise _malformed("a manifest payload's digest")
         plain = encoding in (ENCODING_PLAIN, ENCODING_DEFLATE)
-        if type(base) is not bytes or (plain and base) or (encoding == ENCODING_DELTA and len(base) != BASE_SIZE):
+        if (
+            type(base) is not bytes
+            or (plain and base)
+            or (encoding == ENCODING_DELTA and len(base) != BASE_SIZE)
+        ):
             raise _malformed("a manifest payload's base")
         fallback = fallback or plain
         payloads.append(Payload(encoding, size, digest, base))
