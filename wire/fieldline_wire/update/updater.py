@@ -42,7 +42,7 @@ from fieldline_wire.update.token import NONCE_SIZE, open_token
 class Updater:
     """One boot's updater. Call load() before anything else.
 
-    `who`: node (8 bytes), token_key, vendor, board, component, abi; `journal`: mounted, with a record; `roots`: loaded;
+    `who`: node (8 bytes), token_key, board, component, abi; `journal`: mounted, with a record; `roots`: loaded;
     `slots`: (head, image) regions of A and B; `random(count)`; `unix()`: seconds or None;
     `inflate(read, size, bits)`: the inflater of delta.py; `switch(slot)`: what else starts a slot, OSError-free.
     """
@@ -188,7 +188,7 @@ class Updater:
         digest = self._image_digest(running)
         status.image = None if digest is None else digest[:8]
         status.board = self._who.board
-        status.vendor = self._who.vendor
+        status.vendor = self._roots.root.vendor
         status.abi = self._who.abi
         status.room = self._slots[0][1].sectors * self._slots[0][1].sector_size
         if self._receiver is not None:
