@@ -55,20 +55,20 @@ def test_no_cut_bricks_loses_or_runs_what_was_not_verified(
     material: Material, target: str, good: bool
 ) -> None:
     cases = 0
-    for fill in (0, 3, 8, 13):  # so that the journal changes its sector at another place each time
+    for fill in (0, 8) if good else (13,):  # so that the journal changes its sector at another place each time
         cutter = cutting.cut(material, target, good, fill)
         said(cutter, f"{target}, journal + {fill}")
         cases += cutter.cases
-    assert cases > 1100
+    assert cases > 290
 
 
-@pytest.mark.parametrize(("target", "good", "fill"), [("full", True, 9), ("delta", True, 5), ("delta", False, 7)])
+@pytest.mark.parametrize(("target", "good", "fill"), [("full", True, 9), ("delta", False, 7)])
 def test_a_cut_during_the_recovery_from_a_cut(
     material: Material, target: str, good: bool, fill: int
 ) -> None:
-    cutter = cutting.cut(material, target, good, fill, nested=41)
+    cutter = cutting.cut(material, target, good, fill, nested=67)
     said(cutter, f"{target}, journal + {fill}, nested")
-    assert cutter.cases > 1300
+    assert cutter.cases > 900
 
 
 @pytest.mark.soak

@@ -13,6 +13,7 @@ from fieldline_node.lane import Missing, Record
 from fieldline_node.outbox import Outbox
 from fieldline_wire.codes import LIVE
 from fieldline_wire.update.codes import CONFIRMED, PENDING, REVERTED, SLOT_FILES, TRIAL
+from fieldline_wire.update.standing import confirm
 
 STATE_SECTORS = 2
 OUTBOX_SECTORS = 4
@@ -116,7 +117,7 @@ class Update:
         if record.state == TRIAL:
             if self.good:
                 self.confirmed = True
-                site.updater.confirm()
+                confirm(site.journal)
             return False
         if record.state == PENDING:
             raise Wrong("pending after a boot")

@@ -8,6 +8,7 @@ from update_cases.site import NODE, NOW, Gateway, Material, Release, Site
 from fieldline_wire.update import codes
 from fieldline_wire.update.codes import WHAT_IMAGE, WHAT_ROOT
 from fieldline_wire.update.messages import Offer
+from fieldline_wire.update.standing import confirm, fail
 
 # Releases that a gateway offers with a token that names them, and what becomes of it.
 RELEASES = (
@@ -106,7 +107,7 @@ def case_what_is_right_is_taken():
     for name in ("full", "delta", "deflated"):
         node, gateway = site()
         gateway.update(material.releases[name])
-        assert node.running == 1 and node.updater.confirm()
+        assert node.running == 1 and confirm(node.journal)
         node.boot()
         content = material.others[name]
         assert node.running == 1 and node.image(1, len(content)) == content
@@ -129,7 +130,7 @@ def case_tokens():
     assert node.updater.offer(Offer(WHAT_IMAGE, len(release.envelope), token))
     gateway.serve(release)
     node.boot()
-    node.updater.confirm()
+    confirm(node.journal)
     node.updater.offer(Offer(WHAT_IMAGE, len(release.envelope), token))
     same(node.reason, codes.TOKEN_COUNTER, "a replayed token")
     same(gateway.refused(material.releases["delta"], nonce=nonce), codes.TOKEN_NONCE, "a frozen repository")
@@ -216,7 +217,7 @@ def case_three_boots_without_confirmation():
 def case_why_a_self_test_failed_reaches_the_host():
     node, gateway = site()
     gateway.update(material.releases["full"])
-    node.updater.fail(codes.TEST_SENSOR)
+    fail(node.journal, codes.TEST_SENSOR)
     for _ in range(3):
         node.boot()
     assert node.state == codes.REVERTED
@@ -234,7 +235,7 @@ def case_no_offer_during_a_trial():
 def case_the_active_slot_rots():
     node, gateway = site()
     gateway.update(material.releases["full"])
-    node.updater.confirm()
+    confirm(node.journal)
     node.boot()
     flip(node.slot(1)[1], 50)
     node.boot()
@@ -337,7 +338,7 @@ def case_a_new_root():
     root(gateway, "root: same")
     same(node.reason, codes.ROOT_VERSION, "the old root again")
     gateway.update(material.releases["release2"])
-    node.updater.confirm()
+    confirm(node.journal)
     node.boot()
     assert node.running == 1
     flip(node.slot(1)[1], 9)

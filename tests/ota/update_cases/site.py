@@ -25,6 +25,7 @@ from fieldline_wire.update.codes import (
 from fieldline_wire.update.messages import Offer
 from fieldline_wire.update.root import Roots, unpack_trust
 from fieldline_wire.update.slots import SlotJournal, blank
+from fieldline_wire.update.standing import confirm
 from fieldline_wire.update.token import Token
 from fieldline_wire.update.updater import Updater
 
@@ -103,7 +104,7 @@ class Site:
         self.journal.mount()
         self.running = choose(self.journal, lambda slot, sequence, key: slot_sound(*self.slot(slot), sequence, key))
         if self.journal.record is None:
-            self.journal.write(blank(self.random(8)))
+            self.journal.write(blank(self.random(8), 1))
         token_key, document = unpack_trust(self.trust)
         roots = Roots(region, 2)
         roots.load(document)
@@ -127,7 +128,7 @@ class Site:
     def install(self, release):
         """Puts a release into slot A, confirmed, through the updater itself."""
         Gateway(self).update(release)
-        assert self.running == 0 and self.updater.confirm(), self.updater.status()
+        assert self.running == 0 and confirm(self.journal), self.updater.status()
         self.boot()
 
 

@@ -15,8 +15,8 @@ from fieldline_wire.update.states import next_state
 PAGES = const(16)  # in a sector
 PAYLOAD_NONE = const(0xFF)
 
-_FORMAT = ">2sBBIBBBBII8sBBH32sII56sI56sB"
-_SIZE = const(189)
+_FORMAT = ">2sBBIBBBBII8sBBH32sII56sI56sBI"
+_SIZE = const(193)
 _MAGIC = b"FU"
 _VERSION = const(1)
 _FIELDS = (
@@ -39,6 +39,7 @@ _FIELDS = (
     "sequence_b",
     "key_b",
     "good",
+    "root",
 )
 
 
@@ -70,11 +71,11 @@ class Record:
             self.sequence_a, self.key_a = sequence, key
 
 
-def blank(nonce: bytes) -> Record:
-    """The record of a node that never had an update."""
+def blank(nonce: bytes, root: int) -> Record:
+    """The record of a node that never had an update; `root`: version of its root document."""
     none = bytes(56)
     return Record(
-        IDLE, 0, SLOT_FILES, 0, 0, NONE, 0, 0, nonce, 0, PAYLOAD_NONE, 0, bytes(32), 0, 0, none, 0, none, 0
+        IDLE, 0, SLOT_FILES, 0, 0, NONE, 0, 0, nonce, 0, PAYLOAD_NONE, 0, bytes(32), 0, 0, none, 0, none, 0, root
     )
 
 

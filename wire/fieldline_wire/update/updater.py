@@ -5,7 +5,7 @@ slice of what is to be done and is called between all else that the node does. W
 until it is checked.
 """
 
-from fieldline_wire.errors import FlashError, PeerError, Refused
+from fieldline_wire.errors import FlashError, Refused
 from fieldline_wire.update import judge
 from fieldline_wire.update.codes import (
     ABORTED,
@@ -17,24 +17,21 @@ from fieldline_wire.update.codes import (
     OBJECT_ROOT,
     OFFER_MALFORMED,
     OFFERED,
-    OK_CONFIRMED,
     OK_ROOT,
     PAYLOAD_DIGEST,
-    PENDING,
     RECEIVING,
-    SLOT_FILES,
     TOO_LARGE,
-    TRIAL,
     VERIFYING,
     WHAT_IMAGE,
     WHAT_ROOT,
 )
-from fieldline_wire.update.envelope import MAX_ENVELOPE, head_facts, parts
+from fieldline_wire.update.envelope import MAX_ENVELOPE
 from fieldline_wire.update.manifest import Manifest
 from fieldline_wire.update.messages import Offer, Status, Want
 from fieldline_wire.update.receive import Receiver, erase, reader
 from fieldline_wire.update.root import MAX_FILE, verify_steps
 from fieldline_wire.update.slots import PAYLOAD_NONE
+from fieldline_wire.update.standing import image_in, status
 from fieldline_wire.update.states import next_state
 from fieldline_wire.update.token import NONCE_SIZE, open_token
 
@@ -147,54 +144,14 @@ class Updater:
             self._refuse(FLASH)
         return True
 
-    def confirm(self) -> bool:
-        """The trial's self-test passed. FlashError: then the trial goes on."""
-        record = self._journal.record
-        target, sequence = record.target, record.sequence
-        return self._journal.change(  # type: ignore[no-any-return]
-            "confirm",
-            active=target,
-            tries=0,
-            floor=max(record.floor, sequence),
-            good=record.good | 1 << target,
-            reason=OK_CONFIRMED,
-        )
-
-    def fail(self, reason: int) -> bool:
-        """The trial's self-test did not pass in its time. FlashError."""
-        return self._journal.change("failed", reason=reason)  # type: ignore[no-any-return]
-
     def status(self) -> Status:
         """What a gateway is told."""
-        record = self._journal.record
-        trial = record.state == TRIAL
-        running = record.target if trial else record.active
-        sequence = 0 if running == SLOT_FILES else record.slot(running)[0]
-        status = Status(
-            [
-                record.state,
-                self._said or record.reason,
-                record.active,
-                record.tries,
-                record.number,
-                sequence,
-                record.floor,
-                record.sequence,
-                record.counter,
-            ],
-            record.nonce,
-            self._roots.root.version,
-        )
-        digest = self._image_digest(running)
-        status.image = None if digest is None else digest[:8]
-        status.board = self._who.board
-        status.vendor = self._roots.root.vendor
-        status.abi = self._who.abi
-        status.room = self._slots[0][1].sectors * self._slots[0][1].sector_size
+        told = status(self._journal.record, self._slots, self._who, self._roots.root.vendor)
+        told.reason = self._said or told.reason
         if self._receiver is not None:
-            status.progress = (self._receiver.object, self._receiver.here, self._receiver.count)
-        status.unasked = self.unasked
-        return status
+            told.progress = (self._receiver.object, self._receiver.here, self._receiver.count)
+        told.unasked = self.unasked
+        return told
 
     # --- offers
 
@@ -287,7 +244,8 @@ class Updater:
         judge.check_facts(
             manifest, root.vendor, who.board, who.component, who.abi, record.floor, self._unix()
         )
-        number = judge.choose_payload(manifest, self._image_digest(record.active), image.sectors)
+        running = image_in(self._slots, record.active)
+        number = judge.choose_payload(manifest, running[1] if running else None, image.sectors)
         judge.check_lms(envelope, root.lms)
         yield None
         for step in judge.check_ed25519(envelope, root.ed25519):
@@ -309,7 +267,7 @@ class Updater:
         manifest = self._manifest()
         payload = manifest.payloads[record.payload]
         read = reader(image, judge.staged_at(payload, image.sectors))
-        base = self._manifest_of(record.active)
+        base = image_in(self._slots, record.active)
         read_base = None if base is None else reader(self._slots[record.active][1], 0)
         base_size = 0 if base is None else base[0]
         for step in judge.make_image(manifest, payload, image, read, read_base, base_size, self._inflate):
@@ -334,7 +292,7 @@ class Updater:
             for document in verify_steps(read, record.length, self._roots.root):
                 yield None
             self._roots.save(document)
-        self._journal.change("root", reason=OK_ROOT)
+        self._journal.change("root", reason=OK_ROOT, root=self._roots.root.version)
 
     def _refuse(self, reason: int) -> bool:
         """Ends what is received; False where nothing is."""
@@ -353,23 +311,3 @@ class Updater:
         """The manifest that is being installed, read from flash; Refused where it is not the token's any more."""
         record = self._journal.record
         return judge.manifest_in(reader(self._slots[record.target][0], 0)(0, record.length), record.digest)
-
-    def _manifest_of(self, slot: int) -> "tuple[int, bytes] | None":
-        """(size, digest) of the image in a slot that runs; None where the file system does."""
-        if slot == SLOT_FILES:
-            return None
-        try:
-            manifest = parts(reader(self._slots[slot][0], 0)(0, MAX_ENVELOPE))[0]
-            _, size, digest = head_facts(manifest)
-        except PeerError:
-            return None
-        return size, digest
-
-    def _image_digest(self, slot: int) -> "bytes | None":
-        found = self._manifest_of(slot)
-        return None if found is None else found[1]
-
-
-def is_pending(state: int) -> bool:
-    """Whether a restart is what comes next."""
-    return state == PENDING
