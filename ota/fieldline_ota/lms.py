@@ -58,9 +58,7 @@ def make_key(name: bytes, seed: bytes) -> LmsKey:
         for number in range(_CHAINS):
             public.update(_chain(prefix, number, _secret(prefix, number, seed), 0, _TOP))
         node = LEAVES + leaf
-        nodes[node] = hashlib.sha256(
-            name + struct.pack(">I", node) + b"\x82\x82" + public.digest()
-        ).digest()
+        nodes[node] = hashlib.sha256(name + struct.pack(">I", node) + b"\x82\x82" + public.digest()).digest()
     for node in range(LEAVES - 1, 0, -1):
         pair = nodes[2 * node] + nodes[2 * node + 1]
         nodes[node] = hashlib.sha256(name + struct.pack(">I", node) + b"\x83\x83" + pair).digest()

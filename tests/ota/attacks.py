@@ -10,10 +10,18 @@ import hashlib
 
 from fieldline_ota.release import KeyPair, Release, sign_manifest, sign_root
 from fieldline_wire.update import cbor
-from fieldline_wire.update.envelope import ED25519, ED25519_HEAD, LMS, LMS_HEAD, PREFIX, seal_envelope, to_be_signed
+from fieldline_wire.update.envelope import (
+    ED25519,
+    ED25519_HEAD,
+    LMS,
+    LMS_HEAD,
+    PREFIX,
+    seal_envelope,
+    to_be_signed,
+)
 from fieldline_wire.update.heads import bstr
 from fieldline_wire.update.manifest import ENCODING_DEFLATE, Payload
-from fieldline_wire.update.root import pack_trust
+from fieldline_wire.update.trust import pack_trust
 from tests.ota.material import TOKEN_KEY, as_json, image, keys, release, root, root_file
 from tests.ota.update_cases.site import NOW
 
@@ -66,7 +74,7 @@ def material_text() -> str:
     releases["release2"] = release(two, 4, key="release2")
     # A holder's entry under the right id whose LMS signature is somebody else's.
     good, stolen = root_file(root2, ("ann", "ben", "cid")), root_file(root2, ("mallory",))
-    others["root: LMS of another"] = good[: -2508] + stolen[-2508:]
+    others["root: LMS of another"] = good[:-2508] + stolen[-2508:]
     others["root: cut off"] = good[:-1]
     others["root: named twice"] = _twice(root2.to_bytes(), good)
     return as_json(releases, others)
@@ -108,7 +116,9 @@ def _forged() -> dict[str, Release]:
         ),
         "mixed LMS": Release(right.manifest, content[:-2508] + other.envelope[-2508:], right.payloads),
         "crossed": Release(right.manifest, seal_envelope(manifest, *crossed), right.payloads),
-        "unprotected": Release(right.manifest, content.replace(b"\x40\xa0", b"\x40\xa1\x04\x01", 1), right.payloads),
+        "unprotected": Release(
+            right.manifest, content.replace(b"\x40\xa0", b"\x40\xa1\x04\x01", 1), right.payloads
+        ),
         "behind": Release(right.manifest, content + b"\x00", right.payloads),
         "long manifest": _signed(right, long),
         "extra key": _signed(right, extra),
@@ -132,7 +142,9 @@ class _Raw:
 def _signed(right: Release, manifest: bytes) -> Release:
     pair = keys("release")
     envelope = seal_envelope(
-        manifest, pair.ed25519.sign(to_be_signed(ED25519, manifest)), pair.lms.sign(to_be_signed(LMS, manifest))
+        manifest,
+        pair.ed25519.sign(to_be_signed(ED25519, manifest)),
+        pair.lms.sign(to_be_signed(LMS, manifest)),
     )
     return Release(_Raw(manifest, 3), envelope, right.payloads)  # type: ignore[arg-type]
 

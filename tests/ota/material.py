@@ -44,10 +44,14 @@ class KnownLms:
 def keys(name: str) -> KeyPair:
     """A pair of keys; the same for the same name."""
     seed = hashlib.sha256(name.encode()).digest()
-    return KeyPair(Ed25519Signer(Ed25519PrivateKey.from_private_bytes(seed)), KnownLms(make_key(seed[:16], seed)))
+    return KeyPair(
+        Ed25519Signer(Ed25519PrivateKey.from_private_bytes(seed)), KnownLms(make_key(seed[:16], seed))
+    )
 
 
-def root(version: int = 1, holders: tuple[str, ...] = ("ann", "ben"), release: str = "release", **changed: Any) -> Root:
+def root(
+    version: int = 1, holders: tuple[str, ...] = ("ann", "ben"), release: str = "release", **changed: Any
+) -> Root:
     pairs = [keys(name).public for name in holders]
     fields = {
         "version": version,
@@ -73,7 +77,13 @@ def image(name: str, kilobytes: int = 6) -> bytes:
 
 
 def release(
-    content: bytes, sequence: int = 2, bases: tuple[bytes, ...] = (), *, deflated: bool = False, key: str = "release", **changed: Any
+    content: bytes,
+    sequence: int = 2,
+    bases: tuple[bytes, ...] = (),
+    *,
+    deflated: bool = False,
+    key: str = "release",
+    **changed: Any,
 ) -> Release:
     entries, payloads = make_payloads(content, bases, deflated=deflated)
     fields: dict[str, Any] = {
@@ -97,7 +107,12 @@ def as_json(releases: dict[str, Release], others: dict[str, bytes]) -> str:
     return json.dumps(
         {
             "releases": {
-                name: [each.envelope.hex(), each.digest.hex(), [p.hex() for p in each.payloads], each.manifest.sequence]
+                name: [
+                    each.envelope.hex(),
+                    each.digest.hex(),
+                    [p.hex() for p in each.payloads],
+                    each.manifest.sequence,
+                ]
                 for name, each in releases.items()
             },
             "others": {name: data.hex() for name, data in others.items()},

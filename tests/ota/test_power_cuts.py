@@ -45,7 +45,9 @@ def material(material_json: str) -> Iterator[Material]:
 
 
 def said(cutter: Cutter, what: str) -> None:
-    print(f"{what}: {cutter.cases} cuts, {cutter.operations} flash operations, {len(cutter.wrong)} violations")
+    print(
+        f"{what}: {cutter.cases} cuts, {cutter.operations} flash operations, {len(cutter.wrong)} violations"
+    )
     assert cutter.wrong == []
 
 
@@ -55,7 +57,9 @@ def test_no_cut_bricks_loses_or_runs_what_was_not_verified(
     material: Material, target: str, good: bool
 ) -> None:
     cases = 0
-    for fill in (0, 8) if good else (13,):  # so that the journal changes its sector at another place each time
+    for fill in (
+        (0, 8) if good else (13,)
+    ):  # so that the journal changes its sector at another place each time
         cutter = cutting.cut(material, target, good, fill)
         said(cutter, f"{target}, journal + {fill}")
         cases += cutter.cases
@@ -63,9 +67,7 @@ def test_no_cut_bricks_loses_or_runs_what_was_not_verified(
 
 
 @pytest.mark.parametrize(("target", "good", "fill"), [("full", True, 9), ("delta", False, 7)])
-def test_a_cut_during_the_recovery_from_a_cut(
-    material: Material, target: str, good: bool, fill: int
-) -> None:
+def test_a_cut_during_the_recovery_from_a_cut(material: Material, target: str, good: bool, fill: int) -> None:
     cutter = cutting.cut(material, target, good, fill, nested=67)
     said(cutter, f"{target}, journal + {fill}, nested")
     assert cutter.cases > 900

@@ -120,7 +120,9 @@ def case_tokens():
     same(gateway.refused(release, key=bytes(32)), codes.TOKEN_TAG, "a gateway that makes its own token")
     same(gateway.refused(release, node=b"\x02" + NODE[1:]), codes.TOKEN_NODE, "another node's token")
     nonce = node.updater.status().nonce
-    same(gateway.refused(release, counter=node.updater.status().counter), codes.TOKEN_COUNTER, "an old counter")
+    same(
+        gateway.refused(release, counter=node.updater.status().counter), codes.TOKEN_COUNTER, "an old counter"
+    )
     token = gateway.token(release.digest)
     for at in range(69):
         bad = bytearray(token)
@@ -162,9 +164,7 @@ def case_an_image_that_is_cut_short_or_changed():
         ("another image", (material.releases["one"].payloads[0] * 2)[: len(full.payloads[0])]),
     ):
         node, gateway = site()
-        same(
-            gateway.refused(Release(full.envelope, full.digest, [content], 3)), codes.PAYLOAD_DIGEST, name
-        )
+        same(gateway.refused(Release(full.envelope, full.digest, [content], 3)), codes.PAYLOAD_DIGEST, name)
         still(node)
 
 

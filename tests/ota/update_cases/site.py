@@ -23,10 +23,11 @@ from fieldline_wire.update.codes import (
     WHAT_ROOT,
 )
 from fieldline_wire.update.messages import Offer
-from fieldline_wire.update.root import Roots, unpack_trust
+from fieldline_wire.update.root import Roots
 from fieldline_wire.update.slots import SlotJournal, blank
 from fieldline_wire.update.standing import confirm
 from fieldline_wire.update.token import Token
+from fieldline_wire.update.trust import unpack_trust
 from fieldline_wire.update.updater import Updater
 
 UPDATE_SECTORS = 4
@@ -102,7 +103,9 @@ class Site:
         region = self.flash.part(0, UPDATE_SECTORS)
         self.journal = self.journal_class(region)
         self.journal.mount()
-        self.running = choose(self.journal, lambda slot, sequence, key: slot_sound(*self.slot(slot), sequence, key))
+        self.running = choose(
+            self.journal, lambda slot, sequence, key: slot_sound(*self.slot(slot), sequence, key)
+        )
         if self.journal.record is None:
             self.journal.write(blank(self.random(8), 1))
         token_key, document = unpack_trust(self.trust)

@@ -185,12 +185,10 @@ def verify_steps(read, size: int, old: Root):  # type: ignore[no-untyped-def]
     yield document
 
 
-# --- documents in flash (update.md 8.2) and in /trust.bin (6.4)
+# --- documents in flash (update.md 8.2)
 
 _HEADER = ">2sBBH"
 _HEADER_SIZE = const(6)
-_TRUST = ">2sB32sH"
-_TRUST_SIZE = const(37)
 
 
 def pack_document(document: bytes) -> bytes:
@@ -208,22 +206,6 @@ def unpack_document(read) -> "bytes | None":  # type: ignore[no-untyped-def]
     if binascii.crc32(data[:-4]) != struct.unpack(">I", data[-4:])[0]:
         return None
     return bytes(data[_HEADER_SIZE:-4])
-
-
-def pack_trust(token_key: bytes, document: bytes) -> bytes:
-    """The bytes of /trust.bin."""
-    body = struct.pack(_TRUST, b"FT", 1, token_key, len(document)) + document
-    return body + struct.pack(">I", binascii.crc32(body))
-
-
-def unpack_trust(data: bytes) -> tuple[bytes, bytes]:
-    """(token key, root document) of /trust.bin; PeerError where it is none."""
-    if len(data) < _TRUST_SIZE + 4 or binascii.crc32(data[:-4]) != struct.unpack(">I", data[-4:])[0]:
-        raise PeerError("no trust file, or a damaged one")
-    magic, version, token_key, length = struct.unpack_from(_TRUST, data)
-    if magic != b"FT" or version != 1 or length != len(data) - _TRUST_SIZE - 4:
-        raise PeerError("no trust file of version 1")
-    return token_key, bytes(data[_TRUST_SIZE:-4])
 
 
 def _keys_right(first, second) -> bool:  # type: ignore[no-untyped-def]

@@ -75,7 +75,26 @@ def blank(nonce: bytes, root: int) -> Record:
     """The record of a node that never had an update; `root`: version of its root document."""
     none = bytes(56)
     return Record(
-        IDLE, 0, SLOT_FILES, 0, 0, NONE, 0, 0, nonce, 0, PAYLOAD_NONE, 0, bytes(32), 0, 0, none, 0, none, 0, root
+        IDLE,
+        0,
+        SLOT_FILES,
+        0,
+        0,
+        NONE,
+        0,
+        0,
+        nonce,
+        0,
+        PAYLOAD_NONE,
+        0,
+        bytes(32),
+        0,
+        0,
+        none,
+        0,
+        none,
+        0,
+        root,
     )
 
 

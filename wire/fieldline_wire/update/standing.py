@@ -6,6 +6,7 @@ Rules: small, for it stays in a node's memory; it says what the slot journal and
 from fieldline_wire.errors import PeerError
 from fieldline_wire.update.codes import OK_CONFIRMED, SECTOR, SLOT_FILES, TRIAL
 from fieldline_wire.update.envelope import MAX_ENVELOPE, head_facts, parts
+from fieldline_wire.update.heads import read_head
 from fieldline_wire.update.messages import Status
 
 
@@ -66,3 +67,10 @@ def confirm(journal) -> bool:  # type: ignore[no-untyped-def]
 def fail(journal, reason: int) -> bool:  # type: ignore[no-untyped-def]
     """The trial's self-test did not pass in its time; False where there is no trial. FlashError."""
     return journal.change("failed", reason=reason)  # type: ignore[no-any-return]
+
+
+def root_facts(document: bytes) -> tuple[int, str]:
+    """(version, vendor) of a root document that was verified: as little as a Status needs. PeerError."""
+    _, version, at = read_head(document, 4)  # A7 01 01 02
+    _, size, at = read_head(document, at + 1)
+    return version, str(document[at : at + size], "utf-8")

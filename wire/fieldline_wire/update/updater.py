@@ -126,6 +126,10 @@ class Updater:
         """What to ask for next, at most so many chunks; None where nothing is missing."""
         return None if self._receiver is None else self._receiver.want(most)
 
+    def wants(self) -> bool:
+        """Whether chunks are missing."""
+        return self._receiver is not None
+
     def waiting(self) -> bool:
         """Whether chunks that were asked for have not come."""
         return self._receiver is not None and self._receiver.waiting()

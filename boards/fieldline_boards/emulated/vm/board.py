@@ -101,7 +101,7 @@ class VmBoard:
         self._files = files
         self._lock: int | None = None
         self._rig = None if rig is None else RigLine(rig, self.places.folder)
-        regions = {"state": spec.state, "outbox": spec.outbox}
+        regions = spec.regions
         self._regions = [Region(r.label or r.name, r.start, r.length) for r in regions.values()]
         self.power = Supervisor(self.places, spec.chip.family, self._setup, usb=spec.console == "usb")
         self.pins = self.power.world
