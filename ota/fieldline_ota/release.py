@@ -85,10 +85,15 @@ class Release:
 def make_payloads(
     image: bytes, bases: Sequence[bytes] = (), *, deflated: bool = True
 ) -> tuple[list[Payload], list[bytes]]:
-    """(entries of a manifest, payloads): the image itself, deflated or not, and deltas from `bases`."""
-    if len(bases) >= MAX_PAYLOADS:
-        raise ImageError(f"{len(bases)} bases; a manifest has room for {MAX_PAYLOADS - 1}")
-    found = [(ENCODING_DEFLATE, deflate_image(image), b"") if deflated else (ENCODING_PLAIN, image, b"")]
+    """(entries of a manifest, payloads): the image itself, where wanted deflated too, and deltas from `bases`.
+
+    A node takes the smallest that it has the base and the room for.
+    """
+    found = [(ENCODING_PLAIN, image, b"")]
+    if deflated:
+        found.append((ENCODING_DEFLATE, deflate_image(image), b""))
+    if len(bases) > MAX_PAYLOADS - len(found):
+        raise ImageError(f"{len(bases)} bases; a manifest has room for {MAX_PAYLOADS - len(found)}")
     for base in bases:
         found.append((ENCODING_DELTA, make_delta(base, image), hashlib.sha256(base).digest()[:BASE_SIZE]))
     entries = [Payload(kind, len(data), hashlib.sha256(data).digest(), base) for kind, data, base in found]

@@ -46,7 +46,7 @@ def material_text() -> str:
         "same": release(two, 2),
         "expired": release(two, 3, expires=NOW),
         "large": release(two, 3, size=SLOT_ROOM + 1),
-        "no room": release(image("random", 8), 3, size=SLOT_ROOM - 4096, deflated=True),
+        "no room": release(image("random", 8), 3, size=SLOT_ROOM - 4096),
         "no romfs": release(b"\xd2\xcd1" + bytes(900), 3),
         "wrong image": release(two, 3, digest=hashlib.sha256(one).digest()),
         "bad delta": _bad_delta(one),
