@@ -16,12 +16,14 @@ from fieldline_node.drivers.micropython.console import Console
 from fieldline_node.drivers.micropython.flash import find_region
 from fieldline_node.drivers.micropython.hardware import Hardware
 from fieldline_node.drivers.micropython.identity import read_identity
-from fieldline_node.errors import IdentityError, StorageError
+from fieldline_node.drivers.micropython.updates import open_updates
+from fieldline_node.errors import FlashError, IdentityError, StorageError
 from fieldline_node.faults import SAFE_PAUSE_MS, Faults
 from fieldline_node.journal import Journal
 from fieldline_node.links.serial import SerialLink
 from fieldline_node.node import make_node
 from fieldline_wire.codes import const
+from fieldline_wire.update.codes import TRIAL
 
 _POLL_MS = const(10)  # looks for the REPL; at most 20, wire.md 2.5
 _WIFI_MS = const(50)  # a socket wakes nobody: so late is an answer at most
@@ -71,7 +73,11 @@ async def _live(hardware: Hardware, wifi, cable: SerialLink, console: Console, i
         faults = Faults(journal)
         faults.load()
         outbox = find_region(board.CHIP, *board.FLASH_OUTBOX)
-        app = make_node(board, hardware, wifi or cable, journal, faults, outbox, identity)
+        updates = _updates(hardware, identity[0])
+        if updates is not None and updates.journal.record.state == TRIAL:
+            faults.trial = True
+            hardware.start_watchdog()  # the selector did: a development build in its trial has one too
+        app = make_node(board, hardware, wifi or cable, journal, faults, outbox, identity, updates)
         while not _break_asked(hardware, cable):
             wait = app.step(hardware.now_ms())
             if wifi:
@@ -82,6 +88,15 @@ async def _live(hardware: Hardware, wifi, cable: SerialLink, console: Console, i
         sys.print_exception(error)
         if not await _stopped(hardware, cable, faults, error):
             hardware.restart()
+
+
+def _updates(hardware: Hardware, node: bytes):
+    """The port of updates; None where there is none, which a node lives with."""
+    try:
+        return open_updates(board, node, hardware.random)
+    except (OSError, FlashError) as error:
+        print("fieldline: no updates: %s" % error)
+        return None
 
 
 async def _stopped(hardware: Hardware, link: SerialLink, faults: "Faults | None", error: Exception) -> bool:
