@@ -20,7 +20,7 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, supp
 from pathlib import Path
 from typing import Any
 
-from fieldline_gateway import logs, status
+from fieldline_gateway import history, live, logs, status
 from fieldline_gateway.config import Config
 from fieldline_gateway.control import ControlServer
 from fieldline_gateway.errors import GatewayError, UsageError
@@ -32,6 +32,7 @@ from fieldline_gateway.mqtt.client import Address
 from fieldline_gateway.mqtt.errors import MqttError
 from fieldline_gateway.mqtt.listener import Listener
 from fieldline_gateway.operations import Arguments, Caller, Operations
+from fieldline_gateway.overview import Overview
 from fieldline_gateway.presence import Change, Presence
 from fieldline_gateway.records import ALARM, BULK, CLASSES, LIVE, Position
 from fieldline_gateway.registry import Registry
@@ -45,6 +46,10 @@ from fieldline_gateway.store.files import DiskFiles
 from fieldline_gateway.store.reader import StoreReader
 from fieldline_gateway.store.state import StoreState
 from fieldline_gateway.store.store import Store
+from fieldline_gateway.web import server as web
+from fieldline_gateway.web import token_operations
+from fieldline_gateway.web.config import tokens_path
+from fieldline_gateway.web.tokens import Tokens
 
 HOUSEKEEPING_S = 1.0
 CHECKPOINT_S = 2.0
@@ -96,6 +101,7 @@ class Gateway:
         self._presence = Presence(config.silent_ms)
         self.operations = Operations()
         self.operations.reads("status", self._tell_status)
+        history.add(self.operations, self._store.history, _utc_ms)
         self._seen_version = 0
         self._flush_planned = False
         self._began = time.monotonic()
@@ -117,6 +123,7 @@ class Gateway:
                 stack.push_async_callback(_end, asyncio.create_task(self._keep_sink(sink)))
             stack.push_async_callback(_end, asyncio.create_task(self._keep_house()))
             stack.push_async_callback(_end, asyncio.create_task(self._links.run()))
+            await self._open_page(stack)
             logs.event(
                 logs.INFO, "gateway-runs", gateway=self._id, run=self._run, nodes=len(self._ingest.states)
             )
@@ -199,6 +206,23 @@ class Gateway:
             own = MqttConfig(address, f"fieldline-{config.name}-own", retain=True, pace=None)
             self._sinks.append(MqttSink(own, JsonPayload(config.name, own.topic), LISTENER))
             logs.event(logs.INFO, "listener-open", address=f"{config.listener.host}:{self._listener.port}")
+
+    async def _open_page(self, stack: AsyncExitStack) -> None:
+        """What people look at: `live` for every door, and the page where it is asked for."""
+        config = self._config
+        overview = Overview(
+            config, (self._id, self._run), self._store, self._sinks, self._links, self._ingest, _utc_ms
+        )
+        live.add(
+            self.operations,
+            live.Live(lambda: self._ingest.states, overview.parts, _utc_ms),
+            overview.look_at_store,
+        )
+        tokens = Tokens(tokens_path(config.data), _utc_ms)
+        token_operations.add(self.operations, tokens)
+        if config.page is not None:
+            page = web.serve(config.page, self.operations, tokens, config.name, lambda: self._store.held)
+            await stack.enter_async_context(page)
 
     def _reader(self, sink: AnySink) -> StoreReader:
         return self._store.reader(sink.name, sink.pace)

@@ -23,6 +23,7 @@ from fieldline_gateway.control import ask
 from fieldline_gateway.errors import GatewayError, UsageError
 from fieldline_gateway.mqtt.security import hash_password
 from fieldline_gateway.registry import KEY_BYTES, NODE_BYTES, Registry
+from fieldline_gateway.web import token_cli
 
 EPILOG = """examples:
   fieldline gateway example > gateway.toml
@@ -81,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
             part.add_argument("--key-file", type=Path, metavar="FILE",
                               help=f"{2 * KEY_BYTES} hexadecimal digits (default: stdin)")  # fmt: skip
     store_cli.add_parser(parts)
+    token_cli.add_parser(parts)
     return parser
 
 
@@ -106,6 +108,10 @@ def _check(words: argparse.Namespace) -> int:
         print(f"  sink      {sink.name}: {sink.kind} to {where}{topic}")
     if listener:
         print(f"  listener  {listener.host}:{listener.port}, for subscribers on this machine")
+    if page := settings.page:
+        print(
+            f"  page      {'https' if page.tls else 'http'}://{page.host}:{page.port}, for holders of a token"
+        )
     return 0
 
 

@@ -17,6 +17,8 @@ from fieldline_gateway.sinks.config import SinkConfig, sinks
 from fieldline_gateway.store.log import GroupRules
 from fieldline_gateway.store.retention import RetentionRules
 from fieldline_gateway.store.store import StoreSettings
+from fieldline_gateway.web.config import EXAMPLE as PAGE_EXAMPLE
+from fieldline_gateway.web.config import PageConfig, page
 from fieldline_host.tomlfile import ConfigError, Table, TomlFile
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")  # it stands in topics
@@ -51,6 +53,7 @@ websocket = true                # on the same port
 # password_file = "listener.passwords"   # lines made by `fieldline gateway password NAME`
 # insecure = false              # true: open to the network without these
 
+%PAGE%
 # Each [[sink]] has a place of its own in the store; docs/payloads.md shows what each kind publishes.
 # [[sink]]
 # kind = "json"                   # docs/payload-json.md
@@ -88,7 +91,7 @@ websocket = true                # on the same port
 # group = "Fieldline"
 # edge = "site-1"
 # primary_host = "scada"          # without this line nobody is waited for
-"""
+""".replace("%PAGE%\n", PAGE_EXAMPLE + "\n")
 
 _MIGRATE = """[mqtt] is now a sink of its own; write in its place
 [[sink]]
@@ -123,6 +126,8 @@ class Config:
     sinks: tuple[SinkConfig, ...]
     """Where readings go; with none the listener alone serves."""
     listener: ListenerConfig | None
+    page: PageConfig | None
+    """None: there is no page."""
 
     @property
     def listener_door(self) -> Path:
@@ -160,6 +165,7 @@ def load(path: Path) -> Config:
         listener=_listener(root.table("listener"), folder)
         if root.has("listener") or not root.has("sink")
         else None,
+        page=page(root.table("page"), folder) if root.has("page") else None,
     )
     file.finish()
     if not config.serial.ports:
