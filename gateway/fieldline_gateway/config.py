@@ -22,7 +22,8 @@ from fieldline_gateway.web.config import PageConfig, page
 from fieldline_host.tomlfile import ConfigError, Table, TomlFile
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")  # it stands in topics
-_DAY_MS = 24 * 3600 * 1000
+_HOUR_MS = 3600 * 1000
+_DAY_MS = 24 * _HOUR_MS
 _MIB = 1024 * 1024
 
 EXAMPLE = """\
@@ -41,6 +42,7 @@ baud = 115200
 [store]
 max_mib = 1024                  # beyond it whole segments go: bulk first, alarms last, each loss reported
 max_age_days = 0                # 0: no bound
+keep_hours = 24                 # what all sinks have stays so long for plots, in up to half of max_mib
 
 # With no [[sink]] the gateway's own small listener serves subscribers on this machine.
 [listener]
@@ -191,6 +193,7 @@ def _store(table: Table) -> StoreSettings:
         retention=RetentionRules(
             max_bytes=table.integer("max_mib", 1024, low=64, high=16 * _MIB) * _MIB,
             max_age_ms=table.integer("max_age_days", 0, low=0, high=36_500) * _DAY_MS,
+            keep_ms=table.integer("keep_hours", 24, low=0, high=24 * 36_500) * _HOUR_MS,
         ),
     )
 

@@ -23,6 +23,7 @@ TYPES = {
     "webmanifest": "application/manifest+json",
 }
 START = "index.html"
+VENDORED = {"vendor/preact.js", "vendor/uplot.js", "vendor/uplot.css"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +41,9 @@ class PageFiles:
         self._pages = dict(_read(files("fieldline_gateway.web") / "static", ""))
 
     @property
-    def can_plot(self) -> bool:
-        """Whether uPlot is there, which comes from npm when the package is built."""
-        return "vendor/uplot.js" in self._pages
+    def whole(self) -> bool:
+        """Whether what comes from npm when the package is built is there."""
+        return self._pages.keys() >= VENDORED
 
     def answer(self, path: str, request: Request) -> Response:
         """The file at `path`, or 404."""

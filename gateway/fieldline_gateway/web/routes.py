@@ -107,6 +107,12 @@ class Routes:
         return answering
 
     async def _start(self, request: Request) -> Response:
+        if not self._files.whole:
+            return Response(
+                "this installation lacks the page's npm packages: run scripts/setup, then install again\n",
+                503,
+                media_type="text/plain",
+            )
         return self._files.answer(START, request)
 
     async def _static(self, request: Request) -> Response:
@@ -135,8 +141,8 @@ class Routes:
 
     async def _me(self, request: Request) -> Response:
         caller = self._caller(request)
-        told = {"name": caller.name, "role": caller.role.name.lower(), "can_plot": self._files.can_plot,
-                "operations": self._operations.names(caller.role)}  # fmt: skip
+        role = caller.role
+        told = {"name": caller.name, "role": role.name.lower(), "operations": self._operations.names(role)}
         return JSONResponse(told, headers=NO_STORE)
 
     async def _call(self, request: Request) -> Response:

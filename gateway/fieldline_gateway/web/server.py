@@ -106,7 +106,7 @@ def _bind(config: PageConfig) -> list[socket.socket]:
 
 async def _run(config: PageConfig, routes: Routes, sockets: list[socket.socket]) -> None:
     settings = uvicorn.Config(
-        routes.app(),  # type: ignore[arg-type]
+        routes.app(),
         http=PatientProtocol,
         ws="none",
         lifespan="off",
@@ -153,8 +153,6 @@ class _Server(uvicorn.Server):
 class PatientProtocol(H11Protocol):
     """uvicorn's connection, with an end to patience."""
 
-    _reading: asyncio.TimerHandle | None = None
-    _writing: asyncio.TimerHandle | None = None
     _refused = False
 
     def connection_made(self, transport: Any) -> None:
@@ -162,46 +160,59 @@ class PatientProtocol(H11Protocol):
             self._refused = True
             transport.abort()
             return
+        self._reading, self._writing = _Patience(self._drop, REQUEST_S), _Patience(self._drop, WRITE_S)
         super().connection_made(transport)
-        self._reading = self._soon(REQUEST_S)
+        self._reading.begin()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._reading, self._writing = _ended(self._reading), _ended(self._writing)
         if not self._refused:
+            self._reading.end()
+            self._writing.end()
             super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
             return
-        if self._reading is None and (self.cycle is None or self.cycle.response_complete):
-            self._reading = self._soon(REQUEST_S)  # a further request on a connection that was idle
+        if self.cycle is None or self.cycle.response_complete:
+            self._reading.begin()  # a further request on a connection that was idle
         super().data_received(data)
         if self.cycle is not None and not self.cycle.more_body:
-            self._reading = _ended(self._reading)
+            self._reading.end()
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._writing = self._soon(WRITE_S)
+        self._writing.begin()
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._writing = _ended(self._writing)
+        self._writing.end()
 
     def timeout_keep_alive_handler(self) -> None:
         super().timeout_keep_alive_handler()
-        self._writing = self._writing or self._soon(WRITE_S)  # what is still to be sent
-
-    def _soon(self, seconds: float) -> asyncio.TimerHandle:
-        return self.loop.call_later(seconds, self._drop)
+        self._writing.begin()  # what is still to be sent
 
     def _drop(self) -> None:
         logs.event(logs.INFO, "page-client-dropped", client=self.client[0] if self.client else "")
         self.transport.abort()
 
 
-def _ended(timer: asyncio.TimerHandle | None) -> None:
-    if timer is not None:
-        timer.cancel()
+class _Patience:
+    """Calls `out` when it was begun and not ended for `seconds`."""
+
+    def __init__(self, out: Callable[[], None], seconds: float) -> None:
+        self._out = out
+        self._seconds = seconds
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self) -> None:
+        """Start, unless it runs."""
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(self._seconds, self._out)
+
+    def end(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
 class _ToLog(logging.Handler):
