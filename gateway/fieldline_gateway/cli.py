@@ -18,7 +18,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from fieldline_gateway import app, config, logs, store_cli
+from fieldline_gateway import app, config, logs, store_cli, top
 from fieldline_gateway.control import ask
 from fieldline_gateway.errors import GatewayError, UsageError
 from fieldline_gateway.mqtt.security import hash_password
@@ -82,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
             part.add_argument("--key-file", type=Path, metavar="FILE",
                               help=f"{2 * KEY_BYTES} hexadecimal digits (default: stdin)")  # fmt: skip
     store_cli.add_parser(parts)
+    top.add_parser(parts)
     token_cli.add_parser(parts)
     return parser
 

@@ -1,8 +1,8 @@
 """A gateway with its page and simulated nodes that behave like nodes: they report, take settings and commands.
 
 Rules: the gateway is the process that a user starts; nodes are simulated (their board's name says so) and speak the
-wire format over a serial line (a pty), sealed. What they measured before the start stands in the store, written by the
-gateway's own code.
+wire format over a serial line (a pty), sealed. What they measured before the start stands in the store, written by
+the gateway's own code.
 """
 
 from __future__ import annotations
@@ -153,7 +153,9 @@ async def page_site(
             answers.extend(fan.answer(message))
 
     line = Line(folder / "ttyFANS", heard)
-    gateway = GatewayProcess(folder / "gateway", _CONFIG.format(port=line.path, silent_after_s=silent_after_s) + config)
+    gateway = GatewayProcess(
+        folder / "gateway", _CONFIG.format(port=line.path, silent_after_s=silent_after_s) + config
+    )
     per_s = sum(1 / fan.report_s for fan in fans) if fans else 1.0
     make_site(gateway.data, fans, round(past_s * per_s), per_s, START_S, lambda done, of: None)
     _name(gateway.data, fans)
@@ -219,7 +221,7 @@ async def _address(log: Path) -> str:
     """Where the page is, as the gateway's log says."""
     async with asyncio.timeout(START_S):
         while True:
-            for text in log.read_text().splitlines():
+            for text in (await asyncio.to_thread(log.read_text)).splitlines():
                 if f" {PAGE} " in text:
                     return text.partition("address=")[2].strip('"')
             await asyncio.sleep(TICK_S)

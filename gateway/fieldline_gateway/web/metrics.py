@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from fieldline_gateway.presence import state_of
+
 MAX_NODES = 2000
 """With four series each this is a scrape of about a megabyte."""
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -94,7 +96,7 @@ def _store(store: Mapping[str, Any]) -> Iterator[Sample]:
 def _nodes(rows: list[Any], now_ms: int, silent_ms: int) -> Iterator[Sample]:
     states = dict.fromkeys(("heard", "silent", "never", "revoked"), 0)
     for _, row, (heard_ms, _, _) in rows:
-        states[state_of(row, heard_ms, now_ms, silent_ms)] += 1
+        states[state_of(row["revoked"], heard_ms, now_ms, silent_ms)] += 1
     for state, count in states.items():
         yield Sample("fieldline_nodes", {"state": state}, count)
     yield Sample("fieldline_nodes_left_out", {}, max(len(rows) - MAX_NODES, 0))
@@ -109,15 +111,6 @@ def _nodes(rows: list[Any], now_ms: int, silent_ms: int) -> Iterator[Sample]:
             measured = value[0] if isinstance(value, list) else value
             told = {**labels, "sensor": str(sensor), "quantity": quantity, "unit": unit}
             yield Sample("fieldline_reading", told, measured)
-
-
-def state_of(row: Mapping[str, Any], heard_ms: int, now_ms: int, silent_ms: int) -> str:
-    """heard, silent, never or revoked."""
-    if row["revoked"]:
-        return "revoked"
-    if not heard_ms:
-        return "never"
-    return "silent" if now_ms - heard_ms > silent_ms else "heard"
 
 
 def _escaped(text: str) -> str:
