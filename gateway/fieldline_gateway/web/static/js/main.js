@@ -27,7 +27,7 @@ function logIn(why = "") {
 }
 
 function begin(me) {
-  const live = new Live();
+  const live = new Live(me.operations);
   live.listen(() => {
     if (live.line === "out") logIn("You were logged out: the token ended or was revoked.");
   });

@@ -13,8 +13,8 @@ import { Overview } from "./views/overview.js";
 const VIEWS = [
   { name: "overview", path: "", title: "Overview", view: Overview },
   { name: "nodes", path: "nodes", title: "Nodes", view: Nodes },
-  { name: "alerts", path: "alerts", title: "Alerts", view: Alerts },
-  { name: "commands", path: "commands", title: "Commands", view: Commands },
+  { name: "alerts", path: "alerts", title: "Alerts", view: Alerts, asks: "alert.list" },
+  { name: "commands", path: "commands", title: "Commands", view: Commands, asks: "command.list" },
   { name: "gateway", path: "gateway", title: "Gateway", view: Gateway },
   { name: "guard", path: "guard", title: "Guard", view: Guard },
 ];
@@ -73,7 +73,7 @@ export class Shell extends Component {
           h(Icon, { name: isDark() ? "sun" : "moon" })),
         h("button", { class: "bare", onClick: leave, "aria-label": "Log out" }, h(Icon, { name: "out" }))),
       h("nav", { "aria-label": "Views" },
-        VIEWS.map((each) =>
+        VIEWS.filter((each) => !each.asks || live.can(each.asks)).map((each) =>
           h("a", { key: each.name, href: `#/${each.path}`, "aria-current": each.name === at.name ? "page" : undefined },
             h(Icon, { name: each.name }), h("span", null, each.title),
             each.name === "alerts" && open > 0 && h("b", { class: "badge" }, open)))),

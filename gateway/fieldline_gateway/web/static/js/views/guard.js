@@ -11,11 +11,10 @@ const LINES = 50;
 export class Guard extends Component {
   componentDidMount() {
     const changed = () => this.setState({});
-    const operator = this.props.me.role === "operator";
+    const { live } = this.props;
     this.audit = new Asked("audit.tail", { limit: LINES }, 5000, changed);
     this.tokens = new Asked("token.list", {}, 15_000, changed);
-    if (operator) this.audit.start();
-    if (operator) this.tokens.start();
+    for (const each of [this.audit, this.tokens]) if (live.can(each.operation)) each.start();
     this.setState({});
   }
 
@@ -40,16 +39,15 @@ export class Guard extends Component {
             h("div", null, h(State, { kind: "bad" }, h("a", { href: `#/nodes/${clone.node}` }, clone.name || clone.node)),
               h("span", { class: "right" }, `${ago(live.now() - clone.last_ms)} ago`)),
             h("p", null, clone.why), h("p", { class: "fine" }, `${number(clone.count)} messages by ${clone.links.join(" and ")}`),
-            operator && h("div", { class: "do" }, h("button", { class: "danger", onClick: () => this.setState({ asking: clone }) }, `Revoke ${clone.name || clone.node}`)))))),
-        h(Card, { title: "Quarantine", id: "quarantine", more: operator && quarantine.length > 0 && h("button", { class: "bare text", onClick: () => act("quarantine.forget", {}, "The list is empty; who speaks again is listed again").then(() => asked.quarantine.again()) }, "Empty the list") },
+            operator && h("div", { class: "do" }, live.can("node.revoke") && h("button", { class: "danger", onClick: () => this.setState({ asking: clone }) }, `Revoke ${clone.name || clone.node}`)))))),
+        live.can("quarantine.list") && h(Card, { title: "Quarantine", id: "quarantine", more: operator && quarantine.length > 0 && h("button", { class: "bare text", onClick: () => act("quarantine.forget", {}, "The list is empty; who speaks again is listed again").then(() => asked.quarantine.again()) }, "Empty the list") },
           asked.quarantine.error && h("p", { class: "wrong", role: "alert" }, asked.quarantine.error),
           quarantine.length === 0 && h(Empty, { title: "Nobody." }, h("p", null, "Devices that are not enrolled, revoked, or sealed with a wrong key are counted here and never forwarded.")),
           h("ul", { class: "list" }, quarantine.map((each) => h("li", { key: `${each.node}-${each.why}`, class: "stack" },
             h("div", null, h(State, { kind: "warn" }, h("code", null, each.name || each.node)), h("span", { class: "right" }, `${ago(live.now() - each.last_ms)} ago`)),
             h("p", { class: "fine" }, `${WHY[each.why] ?? each.why} · ${number(each.count)} messages since ${clock(each.first_ms, live.now())} · ${each.link}${each.name ? ` · ${each.node}` : ""}`),
             operator && h("div", { class: "do" }, h("button", { onClick: () => act("quarantine.forget", { node: each.node }, `${each.node}: forgotten until it speaks again`).then(() => asked.quarantine.again()) }, "Forget")))))),
-        h(Card, { title: "Audit log", id: "audit", more: operator && h("button", { class: "bare text", onClick: this.verify }, "Verify the chain") },
-          !operator && h("p", null, "An operator's token shows it."),
+        live.can("audit.tail") && h(Card, { title: "Audit log", id: "audit", more: operator && h("button", { class: "bare text", onClick: this.verify }, "Verify the chain") },
           verified && h(State, { kind: verified.good ? "good" : "bad" }, verified.good ? `whole, ${number(verified.lines)} lines` : verified.faults.map((fault) => `${fault.file}:${fault.line} ${fault.what}`).join("; ")),
           this.audit?.error && h("p", { class: "wrong", role: "alert" }, this.audit.error),
           h("ol", { class: "list audit", reversed: true }, [...(this.audit?.data?.lines ?? [])].reverse().map((line) => h("li", { key: line.seq, class: "stack" },

@@ -55,7 +55,7 @@ export class Node extends Component {
   render({ live, me, id }, { seconds, past, error, asking }) {
     const node = live.byId.get(id);
     if (!node) return h("div", { class: "view" }, h(Empty, { title: "No such node is enrolled here." }, h("p", null, h("a", { href: "#/nodes" }, "All nodes"))));
-    const { row } = node, state = live.state(node), [kind, word] = WORDS[state], operator = me.role === "operator";
+    const { row } = node, state = live.state(node), [kind, word] = WORDS[state];
     const alerts = live.alerts.filter((alert) => alert.subject === id);
     return h("div", { class: "view" },
       h("p", { class: "crumb" }, h("a", { href: "#/nodes" }, h(Icon, { name: "back" }), "Nodes")),
@@ -71,7 +71,7 @@ export class Node extends Component {
       h("div", { class: "cards wide" },
         h(PastCard, { series: this.series, past, error, seconds, live, node, load: (wanted) => this.load(wanted) }),
         h(NumbersCard, { node, past, live }),
-        operator && !row.revoked && h(Card, { title: "Access", id: "access" },
+        live.can("node.revoke") && !row.revoked && h(Card, { title: "Access", id: "access" },
           h("p", null, "Revoke it where it was stolen, sold or cloned: nothing that it says counts from then on."),
           h("div", { class: "do" }, h("button", { class: "danger", onClick: () => this.setState({ asking: true }) }, "Revoke")))),
       asking && h(Confirm, {
