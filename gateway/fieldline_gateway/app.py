@@ -24,6 +24,9 @@ from fieldline_gateway import history, live, logs, status
 from fieldline_gateway.config import Config
 from fieldline_gateway.control import ControlServer
 from fieldline_gateway.errors import GatewayError, UsageError
+from fieldline_gateway.guard.audit import FOLDER as AUDIT_FOLDER
+from fieldline_gateway.guard.audit import AuditLog
+from fieldline_gateway.guard.strangers import Guard
 from fieldline_gateway.ingest import checkpoint
 from fieldline_gateway.ingest.came import Moment
 from fieldline_gateway.ingest.rules import Ingest
@@ -99,7 +102,8 @@ class Gateway:
         self._listener: Listener | None = None
         self._sinks: list[AnySink] = []
         self._presence = Presence(config.silent_ms)
-        self.operations = Operations()
+        self.audit = AuditLog(config.data / AUDIT_FOLDER, _utc_ms)
+        self.operations = Operations(self.audit)
         self.operations.reads("status", self._tell_status)
         history.add(self.operations, self._store.history, _utc_ms)
         self._seen_version = 0
@@ -110,11 +114,17 @@ class Gateway:
     async def running(self) -> AsyncIterator[None]:
         """Everything runs while this is entered."""
         async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self.audit)
+            self.audit.add_to(self.operations)
             stack.callback(self._registry.close)
             with _what_stays():
                 await self._open_state()
                 stack.push_async_callback(self._store.close)
                 await self._rebuild()
+            self._guard = Guard(self._ingest, self.audit)
+            self._guard.add_to(self.operations)
+            self.audit.note("gateway-starts", gateway=self._id, run=self._run)
+            stack.callback(self.audit.note, "gateway-stops")
             stack.push_async_callback(self._checkpoint)
             await stack.enter_async_context(ControlServer(self._config.control_socket, self.operations))
             await self._make_sinks(stack)
@@ -161,7 +171,7 @@ class Gateway:
 
     async def _rebuild(self) -> None:
         """The state of ingest: the last checkpoint, and the log behind it."""
-        self._ingest = Ingest(self._store, self._id, self._run)
+        self._ingest = Ingest(self._store, self._id, self._run, self._config.limits)
         self._reload()
         checkpoint.load(self._ingest, self._registry)
         count = 0
@@ -290,10 +300,13 @@ class Gateway:
             try:
                 if self._registry.version() != self._seen_version:
                     self._reload()
+                    self._guard.registry_changed()
                     logs.event(logs.INFO, "registry-read-again", nodes=len(self._ingest.states))
             except GatewayError as error:
                 logs.event(logs.ERROR, "registry-failed", error=error)
             self._look_around()
+            self._guard.look(time.monotonic_ns() // 1_000_000)
+            await self.audit.retry()
             if time.monotonic() - saved_at >= CHECKPOINT_S:
                 await self._checkpoint()
                 saved_at = time.monotonic()

@@ -1,4 +1,5 @@
-"""`fieldline gateway`: run, check, status, enroll; `store` in store_cli.py.
+"""`fieldline gateway`: run, check, status, enroll; `store` in store_cli.py, `audit` in
+audit_cli.py.
 
 Rules: words in, one call of a part, words out; no logic. A key is never an argument, where every user of the
 machine could read it.
@@ -18,7 +19,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from fieldline_gateway import app, config, logs, store_cli, top
+from fieldline_gateway import app, audit_cli, config, logs, store_cli, top
 from fieldline_gateway.control import ask
 from fieldline_gateway.errors import GatewayError, UsageError
 from fieldline_gateway.mqtt.security import hash_password
@@ -83,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
                               help=f"{2 * KEY_BYTES} hexadecimal digits (default: stdin)")  # fmt: skip
     store_cli.add_parser(parts)
     top.add_parser(parts)
+    audit_cli.add_parser(parts)
     token_cli.add_parser(parts)
     return parser
 

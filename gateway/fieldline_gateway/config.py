@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from fieldline_gateway.ingest.limits import LimitRules
 from fieldline_gateway.links.serial import SerialSettings
 from fieldline_gateway.mqtt.errors import MqttError
 from fieldline_gateway.mqtt.security import Passwords, Security, server_tls
@@ -43,6 +44,12 @@ baud = 115200
 max_mib = 1024                  # beyond it whole segments go: bulk first, alarms last, each loss reported
 max_age_days = 0                # 0: no bound
 keep_hours = 24                 # what all sinks have stays so long for plots, in up to half of max_mib
+
+[limits]                        # of one node; what is over is not lost, it waits on the node
+messages_per_s = 100            # 0: no limit
+burst = 1000
+alarms_per_s = 5                # alarms that go past a limit that is reached
+alarm_burst = 50
 
 # With no [[sink]] the gateway's own small listener serves subscribers on this machine.
 [listener]
@@ -123,6 +130,7 @@ class Config:
     log_level: str
     serial: SerialSettings
     store: StoreSettings
+    limits: LimitRules
     silent_ms: int
     """A node of which nothing is heard for so long is away."""
     sinks: tuple[SinkConfig, ...]
@@ -162,6 +170,7 @@ def load(path: Path) -> Config:
         log_level=gateway.choice("log_level", ("debug", "info", "warning", "error"), "info"),
         serial=_serial(root.table("serial"), folder),
         store=_store(root.table("store")),
+        limits=_limits(root.table("limits")),
         silent_ms=gateway.integer("silent_after_s", 750, low=10, high=86_400) * 1000,
         sinks=sinks(root.tables("sink"), name, folder, data),
         listener=_listener(root.table("listener"), folder)
@@ -195,6 +204,15 @@ def _store(table: Table) -> StoreSettings:
             max_age_ms=table.integer("max_age_days", 0, low=0, high=36_500) * _DAY_MS,
             keep_ms=table.integer("keep_hours", 24, low=0, high=24 * 36_500) * _HOUR_MS,
         ),
+    )
+
+
+def _limits(table: Table) -> LimitRules:
+    return LimitRules(
+        messages_per_s=table.integer("messages_per_s", 100, low=0, high=100_000),
+        burst=table.integer("burst", 1000, low=10, high=1_000_000),
+        alarms_per_s=table.integer("alarms_per_s", 5, low=1, high=1000),
+        alarm_burst=table.integer("alarm_burst", 50, low=1, high=10_000),
     )
 
 
