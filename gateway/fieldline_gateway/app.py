@@ -34,6 +34,7 @@ from fieldline_gateway.links.serial import SerialLinks
 from fieldline_gateway.mqtt.client import Address
 from fieldline_gateway.mqtt.errors import MqttError
 from fieldline_gateway.mqtt.listener import Listener
+from fieldline_gateway.node_operations import NodeOperations
 from fieldline_gateway.operations import Arguments, Caller, Operations
 from fieldline_gateway.overview import Overview
 from fieldline_gateway.presence import Change, Presence
@@ -123,6 +124,9 @@ class Gateway:
                 await self._rebuild()
             self._guard = Guard(self._ingest, self.audit)
             self._guard.add_to(self.operations)
+            NodeOperations(self._ingest, self._registry, self._registry_changed, _utc_ms).add_to(
+                self.operations
+            )
             self.audit.note("gateway-starts", gateway=self._id, run=self._run)
             stack.callback(self.audit.note, "gateway-stops")
             stack.push_async_callback(self._checkpoint)
@@ -191,6 +195,12 @@ class Gateway:
         self._ingest.set_nodes(self._registry.nodes())
         self._ingest.set_desired(self._registry.desired())
         self._ingest.set_commands(self._registry.open_commands(_utc_ms()))
+
+    def _registry_changed(self) -> None:
+        """By another process or by an operation."""
+        self._reload()
+        self._guard.registry_changed()
+        self._plan_flush()
 
     async def _make_sinks(self, stack: AsyncExitStack) -> None:
         config = self._config
@@ -299,8 +309,7 @@ class Gateway:
             await asyncio.sleep(HOUSEKEEPING_S)
             try:
                 if self._registry.version() != self._seen_version:
-                    self._reload()
-                    self._guard.registry_changed()
+                    self._registry_changed()
                     logs.event(logs.INFO, "registry-read-again", nodes=len(self._ingest.states))
             except GatewayError as error:
                 logs.event(logs.ERROR, "registry-failed", error=error)

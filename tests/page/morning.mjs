@@ -50,6 +50,30 @@ try {
   await page.keyboard.press("Enter");
   await page.waitForSelector('.chip[aria-pressed="true"]:has-text("15 min")');
 
+  await goTo(page, "Nodes");
+  await page.evaluate((id) => { location.hash = `#/nodes/${id}`; }, told.fan.id);
+  await page.waitForSelector(`h1:has-text("${told.fan.name}")`);
+  await page.waitForSelector('.plot .canvas[aria-label*="rpm"] canvas');
+  await tabTo(page, "#report_ms");
+  await page.keyboard.type("1000");
+  await page.keyboard.press("Enter");
+  await page.waitForSelector('#settings-title ~ [role="status"]:has-text("converged")');
+  await look("node");
+
+  await goTo(page, "Guard");
+  await page.waitForSelector(`.card.bad:has-text("${told.clone.name}")`);
+  await page.waitForSelector(`h2:has-text("Quarantine") >> xpath=../.. >> text=${told.stranger}`);
+  await page.waitForSelector('.audit b:has-text("node.set")');
+  await look("guard");
+  await tabTo(page, ".card.bad button", "Revoke");
+  await page.keyboard.press("Enter");
+  await page.waitForSelector("dialog[open]");
+  await look("confirm");
+  await tabTo(page, "dialog button.danger", "Revoke");
+  await page.keyboard.press("Enter");
+  await page.waitForSelector('.audit b:has-text("node.revoke")');
+  await page.waitForSelector(`.card:has(#quarantine-title) li:has-text("revoked"):has-text("${told.clone.name}")`);
+
   await goTo(page, "Gateway");
   await look("gateway");
 

@@ -7,6 +7,7 @@ import { Card, Component, Empty, Icon, Simulated, State, h } from "../dom.js";
 import { ago, called, clock, link, number } from "../format.js";
 import { Plot, Series, high, lineColor, low } from "../plot.js";
 import { AlertRow } from "./alerts.js";
+import { SettingsCard } from "./settings.js";
 import { valueOf } from "./nodes.js";
 
 const RANGES = [[900, "15 min"], [3600, "1 hour"], [6 * 3600, "6 hours"], [24 * 3600, "1 day"]];
@@ -70,6 +71,7 @@ export class Node extends Component {
           Array.isArray(node.values[at]) && h("small", { class: "warn" }, `${ago(live.now() - node.values[at][1])} old`)))),
       h("div", { class: "cards wide" },
         h(PastCard, { series: this.series, past, error, seconds, live, node, load: (wanted) => this.load(wanted) }),
+        live.can("node.settings") && h(SettingsCard, { live, node }),
         h(NumbersCard, { node, past, live }),
         live.can("node.revoke") && !row.revoked && h(Card, { title: "Access", id: "access" },
           h("p", null, "Revoke it where it was stolen, sold or cloned: nothing that it says counts from then on."),
