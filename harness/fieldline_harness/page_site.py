@@ -33,7 +33,7 @@ from fieldline_wire.codes import (
     SENSOR_NODE,
 )
 from fieldline_wire.errors import WireError
-from fieldline_wire.messages import Command, Config, Hello, Message, Reading, Report, Result, decode
+from fieldline_wire.messages import Command, Config, Hello, Reading, Report, Result, decode
 from fieldline_wire.seal import open_sealed, peek
 from fieldline_wire.serial import KIND_SEALED, Reader, encode
 
@@ -57,7 +57,7 @@ class SimulatedFan(SimulatedNode):
         self.config_version = 0
         self.silent = False
         self.due_s = 0.0
-        self.heard: list[Message] = []
+        self.heard: list[object] = []
 
     @property
     def report_s(self) -> float:
@@ -95,7 +95,7 @@ class SimulatedFan(SimulatedNode):
         wave = math.sin(at_s / 600 + self.id[-1]) * 0.05 + math.sin(at_s / 37) * 0.01 + seed.gauss(0, 0.004)
         return self.rpm * (1 + wave), 41 + 6 * math.sin(at_s / 900 + self.id[-1]) + seed.gauss(0, 0.05)
 
-    def answer(self, message: Message) -> list[bytes]:
+    def answer(self, message: object) -> list[bytes]:
         """What the node says to what it heard, sealed."""
         if isinstance(message, Config):
             self.settings.update({(sensor, key): value for sensor, key, value in message.settings})

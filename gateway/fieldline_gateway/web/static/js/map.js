@@ -13,12 +13,15 @@ export class FleetMap extends Component {
     this.sized.observe(this.canvas.parentElement);
     this.again = () => this.draw();
     addEventListener("themechange", this.again);
+    this.scheme = matchMedia("(prefers-color-scheme: dark)");
+    this.scheme.addEventListener("change", this.again);
     this.draw();
   }
 
   componentWillUnmount() {
     this.sized.disconnect();
     removeEventListener("themechange", this.again);
+    this.scheme.removeEventListener("change", this.again);
   }
 
   componentDidUpdate() {
