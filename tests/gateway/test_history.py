@@ -191,3 +191,34 @@ async def test_the_operation_reads_what_is_on_disk_and_moves_no_cursor(tmp_path:
         assert sum(isinstance(answer, UsageError) for answer in answers) == 3
     finally:
         await store.close()
+
+
+async def test_what_all_sinks_have_stays_for_who_looks_back_until_its_time_or_room_is_over(
+    tmp_path: Path,
+) -> None:
+    def keeping(keep_ms: int, max_bytes: int) -> StoreSettings:
+        rules = RetentionRules(max_bytes=max_bytes, keep_ms=keep_ms)
+        return StoreSettings(segment_bytes=4096, retention=rules)
+
+    for keep_ms, max_bytes, stays in ((0, 1 << 20, False), (1000, 1 << 20, True), (1000, 1 << 14, False)):
+        folder = tmp_path / f"{keep_ms}-{max_bytes}"
+        folder.mkdir()
+        store = new_store(LossyFiles(), folder, keeping(keep_ms, max_bytes))
+        await store.open()
+        try:
+            reader = store.reader("s")
+            for n in range(1, 400):
+                last = store.append(at(NOW_MS, n))
+                if n % 20 == 0:
+                    await store.wait_durable(last)
+            await store.wait_durable(last)
+            while reader.status()["lag"]:
+                for stored in await reader.next_batch(1000):
+                    reader.commit(stored.position)
+            await store.retain()
+            found: list[Record] = []
+            await store.history.of(NODE, 0, found.append)
+            assert (len(found) == 399) is stays, (keep_ms, max_bytes, len(found))
+            assert "evicted-live" not in store.status()["counters"]
+        finally:
+            await store.close()

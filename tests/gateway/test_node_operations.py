@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import signal
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from fieldline_gateway.errors import UsageError
 from fieldline_gateway.records import LIVE
 from fieldline_wire.codes import KEY_REPORT_MS, KEY_SAMPLE_MS, SENSOR_NODE
 from fieldline_wire.messages import Config
-from tests.fakes.gateway_site import enrolled, linked, site, until
+from tests.fakes.gateway_site import FIELDLINE, enrolled, linked, site, until
 
 
 async def test_a_setting_survives_a_kill_goes_down_and_converges_when_the_node_says_so(
@@ -70,3 +72,39 @@ async def test_who_is_revoked_is_not_heard_any_more_and_what_is_wrong_is_said(tm
         wire.say(node.report(2))
         await until(lambda: gateway.status()["refused"].get("revoked"))
         assert gateway.status()["nodes"][0]["classes"]["live"]["stored"] == 1
+
+
+async def test_a_token_is_made_with_and_without_a_gateway_that_runs_and_its_making_is_in_the_audit_log(
+    tmp_path: Path,
+) -> None:
+    async with site(tmp_path) as (gateway, _, _):
+
+        async def token(*words: str) -> tuple[int, str]:
+            process = await asyncio.create_subprocess_exec(
+                *FIELDLINE, "token", *words, "-c", str(gateway.config),
+                stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+            )  # fmt: skip
+            said, _ = await process.communicate()
+            return process.returncode or 0, said.decode()
+
+        code, said = await token("add", "early", "--role", "reader")
+        assert code == 0, said
+        await gateway.start()
+        code, said = await token("add", "late", "--role", "operator")
+        secret = said.split()[0]
+        assert code == 0 and secret.startswith("fieldline_")
+        code, said = await token("list", "--json")
+        assert code == 0 and [(each["name"], each["role"]) for each in json.loads(said)] == [
+            ("early", "reader"),
+            ("late", "operator"),
+        ]
+        assert (await token("revoke", "early"))[0] == 0
+        code, said = await token("revoke", "early")
+        assert code == 2 and "there are: late" in said
+        code, said = await gateway.command("top", "--once")
+        assert code == 0 and "nodes 0" in said
+        told = ask(tmp_path / "data" / "control.sock", "audit.tail", {})
+        assert {"token.add", "token.revoke"} <= {line["what"] for line in told["lines"]}
+        for file in tmp_path.rglob("*"):
+            if file.is_file():
+                assert secret.encode() not in file.read_bytes(), file
