@@ -124,3 +124,12 @@ def test_top_shows_who_needs_somebody_first_and_what_does_not_fit() -> None:
     assert text.index("fan-8") < text.index("fan-1") and "and 5 more" in text
     assert "NOT connected refused" in text and "no answer, this is from before: no gateway runs" in text
     assert "1,200 rpm" in text and "(simulated)" in text
+
+
+def test_what_reached_the_disk_a_moment_after_it_was_heard_is_told_at_the_next_look() -> None:
+    site = Site(1)
+    site.hears(1, 5)
+    version = site.live.changes(0)["version"]
+    site.states[(1).to_bytes(8, "big")].current()[LIVE].settle(2, 3)
+    (move,) = site.live.changes(version)["moves"]
+    assert move[3] == [[3, 3, 0]]
