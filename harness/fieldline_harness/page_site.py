@@ -131,7 +131,7 @@ async def page_site(
     *,
     past_s: float = 0.0,
     silent_after_s: int = 30,
-    config: str = "",
+    page_port: int = 0,
 ) -> AsyncIterator[PageSite]:
     """A gateway whose nodes report while this is entered; their last `past_s` seconds stand in the store."""
     by_id = {fan.id: fan for fan in fans}
@@ -154,7 +154,7 @@ async def page_site(
 
     line = Line(folder / "ttyFANS", heard)
     gateway = GatewayProcess(
-        folder / "gateway", _CONFIG.format(port=line.path, silent_after_s=silent_after_s) + config
+        folder / "gateway", _CONFIG.format(port=line.path, silent_after_s=silent_after_s, page_port=page_port)
     )
     per_s = sum(1 / fan.report_s for fan in fans) if fans else 1.0
     make_site(gateway.data, fans, round(past_s * per_s), per_s, START_S, lambda done, of: None)
@@ -185,7 +185,7 @@ ports = ["{port}"]
 [listener]
 bind = "127.0.0.1:0"
 [page]
-bind = "127.0.0.1:0"
+bind = "127.0.0.1:{page_port}"
 """
 
 

@@ -57,10 +57,12 @@ export async function goTo(page, name) {
   await page.waitForSelector(`nav a[aria-current]:has-text("${name}")`);
 }
 
-// What axe-core finds that is serious: [{ rule, where }].
-export async function serious(page) {
-  await page.evaluate(AXE);
-  const found = await page.evaluate(() => window.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }));
+const TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+
+// What axe-core finds that is serious: [{ rule, where }]; `colours`: of contrast alone, all else is the same in the dark.
+export async function serious(page, colours = false) {
+  if (!(await page.evaluate(() => "axe" in window))) await page.evaluate(AXE);
+  const found = await page.evaluate((rules) => window.axe.run(document, { runOnly: rules, resultTypes: ["violations"] }), colours ? ["color-contrast"] : TAGS);
   return found.violations
     .filter((each) => ["serious", "critical"].includes(each.impact))
     .map((each) => ({ rule: each.id, where: each.nodes.map((node) => `${node.target} ${node.failureSummary}`).slice(0, 3) }));
