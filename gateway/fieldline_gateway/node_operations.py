@@ -1,4 +1,4 @@
-"""`node.settings`, `node.set`, `node.revoke`: what an operator asks of one node.
+"""`node.settings`, `node.set`, `nodes.revoke`: what an operator asks of one node.
 
 Rules: what is wished for is in the registry before it goes down, so that a node that is away gets it at its next
 Hello (wire.md 6.4). A setting is named as wire.md 5.11 names it; the node itself says whether it can be.
@@ -42,7 +42,7 @@ class NodeOperations:
     def add_to(self, operations: Operations) -> None:
         operations.reads("node.settings", self._settings)
         operations.changes("node.set", self._set)
-        operations.changes("node.revoke", self._revoke)
+        operations.changes("nodes.revoke", self._revoke)
 
     async def _settings(self, _: Caller, arguments: Arguments) -> dict[str, Any]:
         state = self._state(arguments)
@@ -72,10 +72,12 @@ class NodeOperations:
         return self._told(state, (version, message))
 
     async def _revoke(self, _: Caller, arguments: Arguments) -> dict[str, Any]:
-        state = self._state(arguments)
-        self._registry.revoke(state.node.id, self._utc_ms())
-        self._changed()
-        return {"node": state.node.id.hex()}
+        state = self._state({"node": argument(arguments, "target", str)})
+        changed = state.node.revoked_ms is None
+        if changed:
+            self._registry.revoke(state.node.id, self._utc_ms())
+            self._changed()
+        return {"nodes": 1, "changed": int(changed)}
 
     def _state(self, arguments: Arguments) -> NodeState:
         text = argument(arguments, "node", str)

@@ -1,4 +1,4 @@
-"""node.settings, node.set, node.revoke on a gateway's process: kept before it goes down, through a kill."""
+"""node.settings, node.set, nodes.revoke on a gateway's process: kept before it goes down, through a kill."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ async def test_who_is_revoked_is_not_heard_any_more_and_what_is_wrong_is_said(tm
                 ask(socket, "node.set", {"node": name, "settings": wrong})
         for nobody in ("", "zz", "f1ee00000000ffff"):
             with pytest.raises(UsageError, match="no enrolled node"):
-                ask(socket, "node.revoke", {"node": nobody})
-        ask(socket, "node.revoke", {"node": name})
+                ask(socket, "nodes.revoke", {"target": nobody})
+        ask(socket, "nodes.revoke", {"target": name})
         wire.say(node.report(2))
         await until(lambda: gateway.status()["refused"].get("revoked"))
         assert gateway.status()["nodes"][0]["classes"]["live"]["stored"] == 1

@@ -71,7 +71,7 @@ try {
   await look("confirm");
   await tabTo(page, "dialog button.danger", "Revoke");
   await page.keyboard.press("Enter");
-  await page.waitForSelector('.audit b:has-text("node.revoke")');
+  await page.waitForSelector('.audit b:has-text("nodes.revoke")');
   await page.waitForSelector(`.card:has(#quarantine-title) li:has-text("revoked"):has-text("${told.clone.name}")`);
 
   await goTo(page, "Gateway");

@@ -1,5 +1,5 @@
-// What the page shows when the gateway goes away, and alerts. Told on stdin: { address, token, shots }.
-// The alerts are the browser's own answers in the form of docs/alerts.md: the page's side alone is tried here.
+// What the page shows when the gateway goes away, alerts, commands. Told on stdin: { address, token, shots }.
+// Alerts and jobs are this walk's own answers in the form that docs/alerts.md and the fleet's operations have: the page's side alone is tried here.
 
 import fs from "node:fs";
 import { fresh, goTo, launch, logIn, serious, slides, tabTo } from "./browser.mjs";
@@ -23,7 +23,7 @@ try {
       return route.abort(); // the gateway is away
     }
     const me = await answer.json();
-    await route.fulfill({ response: answer, json: { ...me, operations: [...(me.operations ?? []), "alert.list", "alert.acknowledge", "alert.clear"] } });
+    await route.fulfill({ response: answer, json: { ...me, operations: [...(me.operations ?? []), "alert.list", "alert.acknowledge", "alert.clear", "job.list", "job.stop"] } });
   });
   await page.route("**/api/alert.*", async (route) => {
     const asked = route.request().postDataJSON(), what = route.request().url().split("alert.")[1];
@@ -32,6 +32,11 @@ try {
     if (what === "clear") open = open.filter((each) => each.id !== asked.id);
     const over = { ...alert(3, "warning", "it was away"), cleared_ms: now - 60_000 };
     await route.fulfill({ json: { result: { alerts: asked.open === false ? [...open, over] : open, open: open.length, unacknowledged: 0, acknowledged: [], cleared: true } } });
+  });
+  let job = { id: 4, target: "T@site:kiel", code: "restart", argument: "", by: "olga", added_ms: now - 60_000, until_ms: now + 60_000, stopped_ms: null, nodes: 100, counts: { done: 60, waiting: 30, failed: 10 } };
+  await page.route("**/api/job.*", async (route) => {
+    if (route.request().url().endsWith("stop")) job = { ...job, stopped_ms: now, counts: { done: 60, cancelled: 30, failed: 10 } };
+    await route.fulfill({ json: { result: { jobs: [job] } } });
   });
   await logIn(page, told.address, told.token);
   await page.waitForSelector('.needs .bad:has-text("fan-1: node silent")');
@@ -52,6 +57,15 @@ try {
   await tabTo(page, "button", "Show what is over");
   await page.keyboard.press("Enter");
   await page.waitForSelector('text=it was away');
+
+  await goTo(page, "Commands");
+  await page.waitForSelector('.card:has-text("restart to T@site:kiel"):has-text("60 done, 30 waiting, 10 failed")');
+  if (told.shots) await page.screenshot({ path: `${told.shots}/commands-phone-light.png` });
+  const wrong = await serious(page);
+  if (wrong.length || (await slides(page))) throw new Error(`axe-core, commands: ${JSON.stringify(wrong)}`);
+  await tabTo(page, "button", "Stop: restart");
+  await page.keyboard.press("Enter");
+  await page.waitForSelector('.card:has-text("stopped")');
 
   console.log(JSON.stringify({ step: "kill" }));
   await page.waitForSelector('.banner:has-text("does not answer")');

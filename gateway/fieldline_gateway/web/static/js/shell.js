@@ -3,6 +3,7 @@
 import { Component, Icon, State, h } from "./dom.js";
 import { ago } from "./format.js";
 import { Alerts } from "./views/alerts.js";
+import { Commands } from "./views/commands.js";
 import { Gateway } from "./views/gateway.js";
 import { Guard } from "./views/guard.js";
 import { Node } from "./views/node.js";
@@ -13,6 +14,7 @@ const VIEWS = [
   { name: "overview", path: "", title: "Overview", view: Overview },
   { name: "nodes", path: "nodes", title: "Nodes", view: Nodes },
   { name: "alerts", path: "alerts", title: "Alerts", view: Alerts, asks: "alert.list" },
+  { name: "commands", path: "commands", title: "Commands", view: Commands, asks: "job.list" },
   { name: "gateway", path: "gateway", title: "Gateway", view: Gateway },
   { name: "guard", path: "guard", title: "Guard", view: Guard },
 ];

@@ -39,7 +39,7 @@ export class Guard extends Component {
             h("div", null, h(State, { kind: "bad" }, h("a", { href: `#/nodes/${clone.node}` }, clone.name || clone.node)),
               h("span", { class: "right" }, `${ago(live.now() - clone.last_ms)} ago`)),
             h("p", null, clone.why), h("p", { class: "fine" }, `${number(clone.count)} messages by ${clone.links.map(link).join(" and ")}`),
-            operator && h("div", { class: "do" }, live.can("node.revoke") && h("button", { class: "danger", onClick: () => this.setState({ asking: clone }) }, `Revoke ${clone.name || clone.node}`)))))),
+            operator && h("div", { class: "do" }, live.can("nodes.revoke") && h("button", { class: "danger", onClick: () => this.setState({ asking: clone }) }, `Revoke ${clone.name || clone.node}`)))))),
         live.can("quarantine.list") && h(Card, { title: "Quarantine", id: "quarantine", more: operator && quarantine.length > 0 && h("button", { class: "bare text", onClick: () => act("quarantine.forget", {}, "The list is empty; who speaks again is listed again").then(() => asked.quarantine.again()) }, "Empty the list") },
           asked.quarantine.error && h("p", { class: "wrong", role: "alert" }, asked.quarantine.error),
           quarantine.length === 0 && h(Empty, { title: "Nobody." }, h("p", null, "Devices that are not enrolled, revoked, or sealed with a wrong key are counted here and never forwarded.")),
@@ -65,7 +65,7 @@ export class Guard extends Component {
         yes: "Revoke", danger: true, no: () => this.setState({ asking: null }),
         done: () => (asking.token
           ? act("token.revoke", { name: asking.token }, `${asking.token}: revoked`).then(() => { this.tokens.again(); done(); })
-          : act("node.revoke", { node: asking.node }, `${called({ name: asking.name, node: asking.node })}: revoked`).then(done)),
+          : act("nodes.revoke", { target: asking.node }, `${called({ name: asking.name, node: asking.node })}: revoked`).then(done)),
       }));
   }
 }

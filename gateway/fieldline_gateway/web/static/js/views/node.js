@@ -73,12 +73,12 @@ export class Node extends Component {
         h(PastCard, { series: this.series, past, error, seconds, live, node, load: (wanted) => this.load(wanted) }),
         live.can("node.settings") && h(SettingsCard, { live, node }),
         h(NumbersCard, { node, past, live }),
-        live.can("node.revoke") && !row.revoked && h(Card, { title: "Access", id: "access" },
+        live.can("nodes.revoke") && !row.revoked && h(Card, { title: "Access", id: "access" },
           h("p", null, "Revoke it where it was stolen, sold or cloned: nothing that it says counts from then on."),
           h("div", { class: "do" }, h("button", { class: "danger", onClick: () => this.setState({ asking: true }) }, "Revoke")))),
       asking && h(Confirm, {
         title: `Revoke ${called(row)}?`, text: "Nothing that it says counts from now on. To let it in again, enroll it with a new key.", yes: "Revoke", danger: true,
-        no: () => this.setState({ asking: false }), done: () => act("node.revoke", { node: id }, `${called(row)}: revoked`).then(() => this.setState({ asking: false })),
+        no: () => this.setState({ asking: false }), done: () => act("nodes.revoke", { target: id }, `${called(row)}: revoked`).then(() => this.setState({ asking: false })),
       }));
   }
 }
