@@ -21,10 +21,13 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, supp
 from pathlib import Path
 from typing import Any
 
-from fieldline_gateway import logs, status
+from fieldline_gateway import history, live, logs, status
 from fieldline_gateway.config import Config
 from fieldline_gateway.control import ControlServer
 from fieldline_gateway.errors import FolderTaken, GatewayError, UsageError
+from fieldline_gateway.guard.audit import FOLDER as AUDIT_FOLDER
+from fieldline_gateway.guard.audit import AuditLog
+from fieldline_gateway.guard.strangers import Guard
 from fieldline_gateway.ingest import checkpoint
 from fieldline_gateway.ingest.came import Moment
 from fieldline_gateway.ingest.rules import Ingest
@@ -33,7 +36,9 @@ from fieldline_gateway.links.serial import SerialLinks
 from fieldline_gateway.mqtt.client import Address
 from fieldline_gateway.mqtt.errors import MqttError
 from fieldline_gateway.mqtt.listener import Listener
+from fieldline_gateway.node_operations import NodeOperations
 from fieldline_gateway.operations import Arguments, Caller, Operations
+from fieldline_gateway.overview import Overview
 from fieldline_gateway.pace import SWITCH_S
 from fieldline_gateway.presence import Change, Presence
 from fieldline_gateway.records import ALARM, BULK, CLASSES, LIVE, Position
@@ -49,6 +54,10 @@ from fieldline_gateway.store.files import DiskFiles
 from fieldline_gateway.store.reader import StoreReader
 from fieldline_gateway.store.state import StoreState
 from fieldline_gateway.store.store import Store
+from fieldline_gateway.web import server as web
+from fieldline_gateway.web import token_operations
+from fieldline_gateway.web.config import tokens_path
+from fieldline_gateway.web.tokens import Tokens
 from fieldline_host import systemd
 
 HOUSEKEEPING_S = 1.0
@@ -103,8 +112,10 @@ class Gateway:
         self._wifi: MqttLinks | None = None
         self._sinks: list[AnySink] = []
         self._presence = Presence(config.silent_ms)
-        self.operations = Operations()
+        self.audit = AuditLog(config.data / AUDIT_FOLDER, _utc_ms)
+        self.operations = Operations(self.audit)
         self.operations.reads("status", self._tell_status)
+        history.add(self.operations, self._store.history, _utc_ms)
         self._seen_version = 0
         self._flush_planned = False
         self._began = time.monotonic()
@@ -113,11 +124,20 @@ class Gateway:
     async def running(self) -> AsyncIterator[None]:
         """Everything runs while this is entered."""
         async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self.audit)
+            self.audit.add_to(self.operations)
             stack.callback(self._registry.close)
             with _what_stays():
                 await self._open_state()
                 stack.push_async_callback(self._store.close)
                 await self._rebuild()
+            self._guard = Guard(self._ingest, self.audit)
+            self._guard.add_to(self.operations)
+            NodeOperations(self._ingest, self._registry, self._registry_changed, _utc_ms).add_to(
+                self.operations
+            )
+            self.audit.note("gateway-starts", gateway=self._id, run=self._run)
+            stack.callback(self.audit.note, "gateway-stops")
             stack.push_async_callback(self._checkpoint)
             await stack.enter_async_context(ControlServer(self._config.control_socket, self.operations))
             await self._make_sinks(stack)
@@ -129,6 +149,7 @@ class Gateway:
             await stack.enter_async_context(replays)
             stack.push_async_callback(_end, asyncio.create_task(self._keep_house()))
             stack.push_async_callback(_end, asyncio.create_task(self._links.run()))
+            await self._open_page(stack)
             logs.event(
                 logs.INFO, "gateway-runs", gateway=self._id, run=self._run, nodes=len(self._ingest.states)
             )
@@ -166,7 +187,7 @@ class Gateway:
 
     async def _rebuild(self) -> None:
         """The state of ingest: the last checkpoint, and the log behind it."""
-        self._ingest = Ingest(self._store, self._id, self._run)
+        self._ingest = Ingest(self._store, self._id, self._run, self._config.limits)
         self._reload()
         checkpoint.load(self._ingest, self._registry)
         count = 0
@@ -186,6 +207,12 @@ class Gateway:
         self._ingest.set_nodes(self._registry.nodes())
         self._ingest.set_desired(self._registry.desired())
         self._ingest.set_commands(self._registry.open_commands(_utc_ms()))
+
+    def _registry_changed(self) -> None:
+        """By another process or by an operation."""
+        self._reload()
+        self._guard.registry_changed()
+        self._plan_flush()
 
     async def _make_sinks(self, stack: AsyncExitStack) -> None:
         config = self._config
@@ -213,6 +240,23 @@ class Gateway:
             own = MqttConfig(address, f"fieldline-{config.name}-own", retain=True, pace=None)
             self._sinks.append(MqttSink(own, JsonPayload(config.name, own.topic), LISTENER))
             logs.event(logs.INFO, "listener-open", address=f"{config.listener.host}:{self._listener.port}")
+
+    async def _open_page(self, stack: AsyncExitStack) -> None:
+        """What people look at: `live` for every door, and the page where it is asked for."""
+        config = self._config
+        overview = Overview(
+            config, (self._id, self._run), self._store, self._sinks, self._links, self._ingest, _utc_ms
+        )
+        live.add(
+            self.operations,
+            live.Live(lambda: self._ingest.states, overview.parts, _utc_ms),
+            overview.look_at_store,
+        )
+        tokens = Tokens(tokens_path(config.data), _utc_ms)
+        token_operations.add(self.operations, tokens)
+        if config.page is not None:
+            page = web.serve(config.page, self.operations, tokens, config.name, lambda: self._store.held)
+            await stack.enter_async_context(page)
 
     def _reader(self, sink: AnySink) -> StoreReader:
         return self._store.reader(sink.name, sink.pace)
@@ -281,11 +325,13 @@ class Gateway:
             systemd.alive()
             try:
                 if self._registry.version() != self._seen_version:
-                    self._reload()
+                    self._registry_changed()
                     logs.event(logs.INFO, "registry-read-again", nodes=len(self._ingest.states))
             except GatewayError as error:
                 logs.event(logs.ERROR, "registry-failed", error=error)
             self._look_around()
+            self._guard.look(time.monotonic_ns() // 1_000_000)
+            await self.audit.retry()
             if time.monotonic() - saved_at >= CHECKPOINT_S:
                 await self._checkpoint()
                 saved_at = time.monotonic()

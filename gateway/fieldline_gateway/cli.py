@@ -1,4 +1,5 @@
-"""`fieldline gateway`: run, check, status, enroll; `store` in store_cli.py.
+"""`fieldline gateway`: run, check, status, enroll; `store` in store_cli.py, `audit` in
+audit_cli.py.
 
 Rules: words in, one call of a part, words out; no logic. A key is never an argument, where every user of the
 machine could read it.
@@ -21,11 +22,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fieldline_gateway import app, config, deploy, doctor, logs, store_cli
+from fieldline_gateway import app, audit_cli, config, deploy, doctor, logs, store_cli, top
 from fieldline_gateway.control import ask
 from fieldline_gateway.errors import GatewayError, UsageError
 from fieldline_gateway.mqtt.security import hash_password
 from fieldline_gateway.registry import KEY_BYTES, NODE_BYTES, Registry
+from fieldline_gateway.web import token_cli
 from fieldline_gateway.words import add_command
 
 EPILOG = """examples:
@@ -88,6 +90,9 @@ def _parser() -> argparse.ArgumentParser:
             part.add_argument("--key-file", type=Path, metavar="FILE",
                               help=f"{2 * KEY_BYTES} hexadecimal digits (default: stdin)")  # fmt: skip
     store_cli.add_parser(parts)
+    top.add_parser(parts)
+    audit_cli.add_parser(parts)
+    token_cli.add_parser(parts)
     return parser
 
 
@@ -114,6 +119,10 @@ def _check(words: argparse.Namespace) -> int:
         print(f"  sink      {sink.name}: {sink.kind} to {where}{topic}")
     if listener:
         print(f"  listener  {listener.host}:{listener.port}, for subscribers{' and nodes' * listener.nodes}")
+    if page := settings.page:
+        print(
+            f"  page      {'https' if page.tls else 'http'}://{page.host}:{page.port}, for holders of a token"
+        )
     return 0
 
 

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from fieldline_gateway.ingest.limits import LimitRules
 from fieldline_gateway.links.serial import SerialSettings
 from fieldline_gateway.mqtt.errors import MqttError
 from fieldline_gateway.mqtt.security import Passwords, Security, server_tls
@@ -17,10 +18,13 @@ from fieldline_gateway.sinks.config import SinkConfig, sinks
 from fieldline_gateway.store.log import GroupRules
 from fieldline_gateway.store.retention import RetentionRules
 from fieldline_gateway.store.store import StoreSettings
+from fieldline_gateway.web.config import EXAMPLE as PAGE_EXAMPLE
+from fieldline_gateway.web.config import PageConfig, page
 from fieldline_host.tomlfile import ConfigError, Table, TomlFile
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")  # it stands in topics
-_DAY_MS = 24 * 3600 * 1000
+_HOUR_MS = 3600 * 1000
+_DAY_MS = 24 * _HOUR_MS
 _MIB = 1024 * 1024
 
 EXAMPLE = """\
@@ -39,6 +43,13 @@ baud = 115200
 [store]
 max_mib = 1024                  # beyond it whole segments go: bulk first, alarms last, each loss reported
 max_age_days = 0                # 0: no bound
+keep_hours = 24                 # what all sinks have stays so long for plots, in up to half of max_mib
+
+[limits]                        # of one node; what is over is not lost, it waits on the node
+messages_per_s = 100            # 0: no limit
+burst = 1000
+alarms_per_s = 5                # alarms that go past a limit that is reached
+alarm_burst = 50
 
 # With no [[sink]] the gateway's own small listener serves subscribers on this machine.
 [listener]
@@ -52,6 +63,7 @@ websocket = true                # on the same port
 # password_file = "listener.passwords"   # lines made by `fieldline gateway password NAME`
 # insecure = false              # true: open to the network without these
 
+%PAGE%
 # Each [[sink]] has a place of its own in the store; docs/payloads.md shows what each kind publishes.
 # [[sink]]
 # kind = "json"                   # docs/payload-json.md
@@ -89,7 +101,7 @@ websocket = true                # on the same port
 # group = "Fieldline"
 # edge = "site-1"
 # primary_host = "scada"          # without this line nobody is waited for
-"""
+""".replace("%PAGE%\n", PAGE_EXAMPLE + "\n")
 
 _MIGRATE = """[mqtt] is now a sink of its own; write in its place
 [[sink]]
@@ -125,11 +137,14 @@ class Config:
     log_level: str
     serial: SerialSettings
     store: StoreSettings
+    limits: LimitRules
     silent_ms: int
     """A node of which nothing is heard for so long is away."""
     sinks: tuple[SinkConfig, ...]
     """Where readings go; with none the listener alone serves."""
     listener: ListenerConfig | None
+    page: PageConfig | None
+    """None: there is no page."""
 
     @property
     def listener_door(self) -> Path:
@@ -184,11 +199,13 @@ def load(path: Path) -> Config:
         log_level=gateway.choice("log_level", ("debug", "info", "warning", "error"), "info"),
         serial=_serial(root.table("serial"), folder),
         store=_store(root.table("store")),
+        limits=_limits(root.table("limits")),
         silent_ms=gateway.integer("silent_after_s", 750, low=10, high=86_400) * 1000,
         sinks=sinks(root.tables("sink"), name, folder, data),
         listener=_listener(root.table("listener"), folder)
         if root.has("listener") or not root.has("sink")
         else None,
+        page=page(root.table("page"), folder) if root.has("page") else None,
     )
     file.finish()
     if not config.serial.ports and not (config.listener and config.listener.nodes):
@@ -218,7 +235,17 @@ def _store(table: Table) -> StoreSettings:
         retention=RetentionRules(
             max_bytes=table.integer("max_mib", 1024, low=64, high=16 * _MIB) * _MIB,
             max_age_ms=table.integer("max_age_days", 0, low=0, high=36_500) * _DAY_MS,
+            keep_ms=table.integer("keep_hours", 24, low=0, high=24 * 36_500) * _HOUR_MS,
         ),
+    )
+
+
+def _limits(table: Table) -> LimitRules:
+    return LimitRules(
+        messages_per_s=table.integer("messages_per_s", 100, low=0, high=100_000),
+        burst=table.integer("burst", 1000, low=10, high=1_000_000),
+        alarms_per_s=table.integer("alarms_per_s", 5, low=1, high=1000),
+        alarm_burst=table.integer("alarm_burst", 50, low=1, high=10_000),
     )
 
 

@@ -75,8 +75,12 @@ class ControlServer:
             return {"error": str(error)}
 
 
+class NotRunning(UsageError):
+    """No gateway runs there."""
+
+
 def ask(path: Path, operation: str, arguments: dict[str, Any] | None = None) -> Any:
-    """The result of an operation of the gateway at `path`; UsageError where none runs there or it says no."""
+    """The result of an operation of the gateway at `path`; NotRunning, or UsageError where it says no."""
     question = json.dumps({"operation": operation, "arguments": arguments or {}}).encode() + b"\n"
     with socket.socket(socket.AF_UNIX) as client, _short(path) as short:
         client.settimeout(ANSWER_S)
@@ -86,7 +90,7 @@ def ask(path: Path, operation: str, arguments: dict[str, Any] | None = None) -> 
             with client.makefile("rb") as answer:
                 told = json.loads(answer.read())
         except (FileNotFoundError, ConnectionRefusedError):
-            raise UsageError(f"no gateway runs at {path}; start it with: fieldline gateway run") from None
+            raise NotRunning(f"no gateway runs at {path}; start it with: fieldline gateway run") from None
         except PermissionError:
             raise UsageError(f"{path}: ask as the user that runs the gateway") from None
         except (OSError, ValueError) as error:

@@ -48,6 +48,10 @@ class Operation:
 class Auditor(Protocol):
     """Who writes down what was asked; `error` is "" where it was done."""
 
+    def check(self) -> None:
+        """GatewayError while nothing can be written down: then nothing is changed."""
+        ...
+
     def asked(self, caller: Caller, operation: str, arguments: Arguments, error: str) -> Awaitable[None]: ...
 
 
@@ -80,6 +84,8 @@ class Operations:
                 raise ForbiddenError(
                     f"{caller.name} is a {caller.role.name.lower()}; {name} needs an {operation.role.name.lower()}"
                 )
+            if operation.changes and self._auditor is not None:
+                self._auditor.check()
             result = await operation.run(caller, arguments)
         except GatewayError as error:
             await self._tell(operation, caller, arguments, str(error))

@@ -37,3 +37,12 @@ class Presence:
                 changes.append((node, Change.HEARD if here else Change.SILENT))
         self._here = now
         return changes
+
+
+def state_of(revoked: bool, heard_ms: int, now_ms: int, silent_ms: int) -> str:
+    """heard, silent, never or revoked: the word for people; times UTC, `heard_ms` 0 for never."""
+    if revoked:
+        return "revoked"
+    if not heard_ms:
+        return "never"
+    return "silent" if now_ms - heard_ms > silent_ms else "heard"

@@ -12,7 +12,7 @@ from fieldline_gateway.ingest.node import NodeState
 from fieldline_gateway.records import CLASS_NAMES
 from fieldline_wire.errors import PeerError
 from fieldline_wire.messages import Hello
-from fieldline_wire.quantities import QUANTITIES
+from fieldline_wire.quantities import measured
 
 
 def nodes(states: Iterable[NodeState], now_ms: int) -> list[dict[str, Any]]:
@@ -35,7 +35,7 @@ def node(state: NodeState, now_ms: int) -> dict[str, Any]:
         "repeats": state.repeats,
         "classes": _classes(state),
         "readings": _readings(state, now_ms),
-        **_hello(state),
+        **hello_parts(state),
     }
 
 
@@ -57,14 +57,13 @@ def _classes(state: NodeState) -> dict[str, dict[str, int]]:
 def _readings(state: NodeState, now_ms: int) -> list[dict[str, Any]]:
     found = []
     for (sensor, quantity), (value, heard_ms) in state.readings.items():
-        name, numerator, denominator, unit = QUANTITIES.get(quantity, (f"quantity {quantity}", 1, 1, ""))
-        scaled = value * numerator if denominator == 1 else value * numerator / denominator
+        name, scaled, unit = measured(quantity, value)
         age_s = (now_ms - heard_ms) / 1000
         found.append({"sensor": sensor, "quantity": name, "value": scaled, "unit": unit, "age_s": age_s})
     return found
 
 
-def _hello(state: NodeState) -> dict[str, Any]:
+def hello_parts(state: NodeState) -> dict[str, Any]:
     """What the last Hello said of board and firmware."""
     if state.hello is None:
         return {}

@@ -47,6 +47,10 @@ BENCHES = {
         "fieldline_harness.bench_soak",
         "what is lost while the gateway is killed and everything around it fails (simulated nodes)",
     ),
+    "page": (
+        "fieldline_harness.bench_page",
+        "the gateway's page with 1,000 simulated nodes in Chromium, beside an empty page",
+    ),
     "boards": ("fieldline_harness.bench_boards", "tests of the Board port that pass, by kind of board"),
     "node": (
         "fieldline_harness.bench_node",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from fieldline_gateway.records import CLASSES, KIND_REPORT, LIVE, TIME_NODE, Record
@@ -67,7 +67,7 @@ class SimulatedNode:
         return seal_uplink(self._ccm, self.id, 0, EPOCH, counter, message)
 
 
-def records(nodes: list[SimulatedNode], count: int, end_ms: int, per_s: float) -> Iterator[Record]:
+def records(nodes: Sequence[SimulatedNode], count: int, end_ms: int, per_s: float) -> Iterator[Record]:
     """`count` stored reports of the nodes in turn, `per_s` of them a second, the last at `end_ms`."""
     for at in range(count):
         node = nodes[at % len(nodes)]
@@ -92,7 +92,7 @@ def records(nodes: list[SimulatedNode], count: int, end_ms: int, per_s: float) -
 
 
 def make_site(
-    data: Path, nodes: list[SimulatedNode], count: int, per_s: float, within_s: float, show: Show
+    data: Path, nodes: Sequence[SimulatedNode], count: int, per_s: float, within_s: float, show: Show
 ) -> int:
     """A data folder as a gateway leaves it that was killed with `count` records not delivered; how many it made.
 
@@ -132,7 +132,7 @@ def _write_log(files: DiskFiles, source: Iterator[Record], count: int, within_s:
     return made
 
 
-def _checkpoint(nodes: list[SimulatedNode], position: int, now_ms: int) -> Checkpoint:
+def _checkpoint(nodes: Sequence[SimulatedNode], position: int, now_ms: int) -> Checkpoint:
     """What the gateway knows of the nodes; `position`: where the log stood when it saved that."""
     heard = tuple(
         Heard(node.id, EPOCH, node.counter - 1, node.stream, now_ms, ((EPOCH, now_ms),), node.hello())

@@ -17,6 +17,11 @@ OPERATOR = Caller("olga", Role.OPERATOR, "page")
 class Audit:
     def __init__(self) -> None:
         self.lines: list[tuple[str, str, dict[str, Any], str]] = []
+        self.failed = ""
+
+    def check(self) -> None:
+        if self.failed:
+            raise UsageError(self.failed)
 
     async def asked(self, caller: Caller, operation: str, arguments: Arguments, error: str) -> None:
         self.lines.append((caller.name, operation, dict(arguments), error))
@@ -50,6 +55,21 @@ def test_a_change_that_fails_is_told_to_the_audit_log_with_its_error() -> None:
     with pytest.raises(UsageError, match="'value' is missing"):
         asyncio.run(operations.call(OPERATOR, "move", {}))
     assert audit.lines == [("olga", "move", {}, "'value' is missing")]
+
+
+def test_nothing_is_changed_while_the_audit_log_cannot_be_written() -> None:
+    operations, audit = table()
+    ran = []
+
+    async def move(_: Caller, __: Arguments) -> None:
+        ran.append(1)
+
+    operations.changes("move", move)
+    audit.failed = "no room"
+    with pytest.raises(UsageError, match="no room"):
+        asyncio.run(operations.call(OPERATOR, "move", {}))
+    assert not ran
+    assert asyncio.run(operations.call(READER, "look", {"value": 2})) == 4
 
 
 @pytest.mark.parametrize("value", [True, "2", 2.0, None, [2]])

@@ -19,3 +19,9 @@ QUANTITIES = {
     codes.QTY_COUNT: ("count", 1, 1, ""),
     codes.QTY_LEVEL: ("level", 1, 1, ""),
 }
+
+
+def measured(quantity: int, value: int) -> tuple[str, float, str]:
+    """(name, value in its unit, unit) of a reading's number; what is not known keeps its number."""
+    name, numerator, denominator, unit = QUANTITIES.get(quantity, (f"quantity {quantity}", 1, 1, ""))
+    return name, value * numerator if denominator == 1 else value * numerator / denominator, unit

@@ -19,6 +19,7 @@ ENDED_STREAM = "ended-stream"
 BAD_MESSAGE = "bad-message"
 UNEXPECTED = "unexpected"
 TOO_SPARSE = "too-sparse"
+OVER_LIMIT = "over-limit"
 
 ADVICE = {
     MALFORMED: "noise, or something else speaks on this link: look at the link's wiring and counters",
@@ -31,6 +32,7 @@ ADVICE = {
     BAD_MESSAGE: "its seal is right and its content is not: its firmware is broken or newer than this gateway",
     UNEXPECTED: "it sent what only a gateway sends: its firmware is broken, or a gateway's messages come back",
     TOO_SPARSE: "its numbers have too many holes: its firmware is broken",
+    OVER_LIMIT: "it sends more than [limits] lets one node; it keeps what is over and sends it later",
 }
 
 

@@ -12,12 +12,16 @@ from fieldline_gateway import logs
 from fieldline_gateway.errors import StoreHeld
 from fieldline_gateway.ingest import refusals
 from fieldline_gateway.ingest.came import Came, Moment
-from fieldline_gateway.ingest.clock import answer
+from fieldline_gateway.ingest.clock import CLOCK_SANE_MS, answer
 from fieldline_gateway.ingest.downlinks import Downlinks
+from fieldline_gateway.ingest.limits import NO_LIMITS, Limit, LimitRules
 from fieldline_gateway.ingest.node import NodeState
 from fieldline_gateway.ingest.numbered import Numbered, StorePort
+from fieldline_gateway.ingest.odd import Oddities
+from fieldline_gateway.ingest.quarantine import Quarantine
 from fieldline_gateway.ingest.refusals import Refusals
 from fieldline_gateway.records import (
+    ALARM,
     BULK,
     KIND_CONFIG,
     KIND_HELLO,
@@ -25,6 +29,7 @@ from fieldline_gateway.records import (
     KIND_RESULT,
     LIVE,
     TIME_ARRIVAL,
+    TIME_NODE,
     Position,
     Record,
 )
@@ -56,7 +61,7 @@ MAX_TTL_S = 0xFFFF
 class Ingest:
     """The rules for all enrolled nodes."""
 
-    def __init__(self, store: StorePort, gateway: int, run: int) -> None:
+    def __init__(self, store: StorePort, gateway: int, run: int, limits: LimitRules = NO_LIMITS) -> None:
         self.states: dict[bytes, NodeState] = {}
         self.refusals = Refusals()
         self.downlinks = Downlinks(gateway, run)
@@ -65,6 +70,11 @@ class Ingest:
         self.results: list[tuple[bytes, int, int, bytes]] = []
         """(node, command id, status, payload) to be kept in the registry."""
         self.unknown_types = 0
+        self.quarantine = Quarantine()
+        self.oddities = Oddities()
+        self.limits = limits
+        self.limited: dict[bytes, Limit] = {}
+        """The buckets of the nodes that spoke."""
         self.numbered = Numbered(store, self.downlinks, self.refusals, self.changed)
         self._store = store
         self._desired: Mapping[bytes, tuple[int, bytes]] = {}
@@ -77,6 +87,8 @@ class Ingest:
             if state is None:
                 self.states[node.id] = NodeState(node)
             elif state.node != node:
+                if state.node.key != node.key:
+                    self.oddities.known_key_changed(node.id)
                 state.enrolled_anew(node)
 
     def set_desired(self, desired: Mapping[bytes, tuple[int, bytes]]) -> None:
@@ -101,34 +113,55 @@ class Ingest:
         state = self.states.get(header.node)
         kind = _may_speak(header, state)
         if kind is not None or state is None:
-            self.refusals.add(kind or refusals.UNKNOWN_NODE, now.mono_ms, link, node=header.node)
+            self._turn_away(now, link, header, kind or refusals.UNKNOWN_NODE)
             return
         try:
             payload = open_sealed(state.ccm, header, sealed)
         except PeerError:
-            self.refusals.add(refusals.WRONG_KEY, now.mono_ms, link, node=header.node)
+            self._turn_away(now, link, header, refusals.WRONG_KEY)
             return
         came = Came(now, link, header, state, payload)
         tag = bytes(sealed[-TAG_SIZE:])
+        before = state.epoch
         try:
             state.accept(header, tag, link, now.utc_ms)
         except PeerError:
-            self._refuse(came, _kind_of_repeat(came, tag))
+            self._refuse_repeat(came, tag)
             return
         self.changed.add(header.node)
+        if header.epoch != before and before >= 0:
+            self.oddities.boot(header.node, now.utc_ms)
         try:
             message = messages.decode(payload)
         except PeerError as error:
             self.refusals.add(refusals.BAD_MESSAGE, now.mono_ms, link, node=header.node, error=error)
             return
-        self._take(came, message)
+        if self._allows(came, message):
+            self._take(came, message)
 
     def durable(self, position: Position) -> None:
         """The log of this class is on disk up to here."""
         self.numbered.durable(position)
 
+    def _allows(self, came: Came, message: object) -> bool:
+        """Whether the node's limit lets it in. Else nothing acknowledges it, and the node is asked to wait."""
+        if not self.limits.messages_per_s:
+            return True
+        node, now_ms = came.header.node, came.now.mono_ms
+        limit = self.limited.get(node)
+        if limit is None:
+            limit = self.limited[node] = Limit(self.limits, now_ms)
+        cls = message.cls if isinstance(message, Report | Gap) else LIVE
+        if limit.allows(self.limits, now_ms, alarm=cls == ALARM):
+            return True
+        self._refuse(came, refusals.OVER_LIMIT)
+        self.downlinks.hold(came.state, cls, "busy")
+        return False
+
     def _take(self, came: Came, message: object) -> None:
         if isinstance(message, Report | Gap):
+            if isinstance(message, Report) and message.utc and not message.historical:
+                self._look_at_clock(came, message)
             self.numbered.take(came, message)
         elif isinstance(message, Hello):
             self._hello(came, message)
@@ -158,6 +191,8 @@ class Ingest:
             self._tell_time(came, hello.uptime * 1000)
         try:
             if hello.stream != state.stream:
+                if state.stream is not None:
+                    self.oddities.new_stream(came.header.node, came.now.utc_ms)
                 self.numbered.new_stream(came, hello.stream)
             state.note_hello(hello, came.payload)
             self._store.append(came.record(LIVE, KIND_HELLO, came.now.utc_ms, TIME_ARRIVAL))
@@ -203,6 +238,25 @@ class Ingest:
             self._store.append(record)
         except StoreHeld as error:
             self.downlinks.hold(state, record.cls, error.reason)
+
+    def _look_at_clock(self, came: Came, report: Report) -> None:
+        base_ms, quality = came.state.boots.base_time(report, came.now.utc_ms)
+        if quality == TIME_NODE and came.now.utc_ms > CLOCK_SANE_MS:
+            newest_ms = base_ms + 10 * max(reading.offset for reading in report.readings)
+            self.oddities.clock(came.header.node, newest_ms - came.now.utc_ms)
+
+    def _turn_away(self, now: Moment, link: str, header: Header, kind: str) -> None:
+        self.refusals.add(kind, now.mono_ms, link, node=header.node)
+        if not header.downlink:
+            self.quarantine.add(header.node, kind, link, now.utc_ms, now.mono_ms)
+
+    def _refuse_repeat(self, came: Came, tag: bytes) -> None:
+        kind = _kind_of_repeat(came, tag)
+        self._refuse(came, kind)
+        if kind == refusals.CLONE:
+            header, state = came.header, came.state
+            why = f"boot {header.epoch} counter {header.counter}, while the other is in boot {state.epoch}"
+            self.oddities.clone(header.node, (state.link, came.link), why, came.now.utc_ms)
 
     def _refuse(self, came: Came, kind: str) -> None:
         self.refusals.add(kind, came.now.mono_ms, came.link, node=came.header.node)

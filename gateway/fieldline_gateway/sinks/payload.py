@@ -187,6 +187,11 @@ def gap_reason(code: int) -> str:
     return _named(_REASONS, code)
 
 
+def alert_cause(flags: int) -> str:
+    """Of a reading's flags: what raised or cleared its alert, in words."""
+    return _named(_CAUSES, flags >> wire.CAUSE_SHIFT)
+
+
 def iso_time(ms: int) -> str:
     """UTC milliseconds since 1970 as ISO 8601, "2025-01-31T12:00:00.000Z"."""
     seconds, rest = divmod(ms, 1000)
@@ -214,7 +219,7 @@ def _flags(flags: int) -> str:
     """The members that a reading has only where something is to be said (wire.md 5.7)."""
     text = ',"saturated":true' if flags & wire.READING_SATURATED else ""
     if flags & (wire.READING_RAISED | wire.READING_CLEARED):
-        cause = _named(_CAUSES, flags >> wire.CAUSE_SHIFT)
+        cause = alert_cause(flags)
         text += f',"alert":"{"raised" if flags & wire.READING_RAISED else "cleared"}","cause":"{cause}"'
     return text
 

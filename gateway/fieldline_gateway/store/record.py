@@ -160,6 +160,14 @@ def _head(record: Record, size: int, base_ms: int) -> bytes:
     )
 
 
+def skim(data: bytes | memoryview, start: int) -> tuple[int, int] | None:
+    """Size in bytes and UTC in ms of what seems to be a block at `start`, unchecked; None where none seems to be."""
+    if len(data) - start < HEADER_SIZE:
+        return None
+    magic, _, size, _, _, _, base_ms, _ = _HEAD.unpack_from(data, start)
+    return (size, base_ms) if magic == MAGIC and HEADER_SIZE < size <= MAX_BLOCK else None
+
+
 def block_at(data: bytes | memoryview, start: int, salt: int) -> Block | None:
     """The valid block that begins at `start`, else None: not whole, or its CRC is wrong."""
     if len(data) - start < HEADER_SIZE:

@@ -1,6 +1,7 @@
 """What goes when there is no room: whole segments, oldest first, lowest class first (docs/store.md 7).
 
-Rules: a segment that every sink has read goes first and costs nothing. Then, over the bound in bytes, bulk
+Rules: a segment that every sink has read goes first and costs nothing; it may stay for a while for people who look
+back, in no more than half of the room. Then, over the bound in bytes, bulk
 goes before live and live before alarm, read or not; over the bound in age, whatever is older. The newest
 segment of a class never goes, nor does one behind which the registry has not made its checkpoint. What was
 not read is on disk as gaps before the segment is removed.
@@ -25,6 +26,10 @@ CLOCK_SANE_MS = 1_735_689_600_000
 """2025-01-01: a clock that says less was never set; nothing is thrown away for its age by such a clock."""
 
 
+KEEP_SHARE = 2
+"""What every sink has read is kept only while all takes less than this part of the room: 1/2."""
+
+
 @dataclass(frozen=True, slots=True)
 class RetentionRules:
     """The bounds."""
@@ -32,6 +37,8 @@ class RetentionRules:
     max_bytes: int = 1024 * 1024 * 1024
     max_age_ms: int = 0
     """0: no bound."""
+    keep_ms: int = 0
+    """So long stays what every sink has read; 0: it goes at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +70,13 @@ def choose(
         for log in reversed(logs_of)
         if len(log.segments) > 1 and log.last_seq(0) <= checkpoint.get(log.cls, log.durable_seq)
     ]
+    total = sum(log.bytes for log in logs_of)
+    roomy = total <= rules.max_bytes // KEEP_SHARE - room
     for log, segment, last_seq in free:
-        if last_seq <= read.get(log.cls, -1):
+        kept = roomy and segment.newest_ms > now_ms - rules.keep_ms
+        if last_seq <= read.get(log.cls, -1) and not kept:
             return Victim(log.cls, segment, last_seq, "read")
-    if free and sum(log.bytes for log in logs_of) > rules.max_bytes - room:
+    if free and total > rules.max_bytes - room:
         log, segment, last_seq = free[0]
         return Victim(log.cls, segment, last_seq, "bytes")
     if rules.max_age_ms and now_ms > CLOCK_SANE_MS:

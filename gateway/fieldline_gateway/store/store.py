@@ -21,6 +21,7 @@ from fieldline_gateway.pace import Pace
 from fieldline_gateway.records import CLASS_NAMES, CLASSES, Position, Record, StoredRecord
 from fieldline_gateway.store.files import Files
 from fieldline_gateway.store.follower import Clock, Follower, Sources
+from fieldline_gateway.store.history import History
 from fieldline_gateway.store.log import MAX_GROUP_BYTES, ClassLog, GroupRules
 from fieldline_gateway.store.reader import StoreReader
 from fieldline_gateway.store.record import Hole
@@ -74,6 +75,8 @@ class Store:
         self._readers: dict[str, StoreReader] = {}
         self._checkpoint: dict[int, int] = {}
         self._counters: dict[str, int] = {}
+        self.history = History(self._logs, files)
+        """What people look back at."""
         self._sources = Sources(files, state, self._state_thread, self._read_threads, utc_ms, self._counters)
         self._waiters: list[tuple[Position, asyncio.Future[None]]] = []
         self._held: StoreError | None = None
@@ -120,6 +123,7 @@ class Store:
         await self._tried("store-close-failed", self._in_state_thread(self._state.close))
         self._state_thread.shutdown()
         self._read_threads.shutdown()
+        self.history.close()
 
     def append(self, record: Record) -> Position:
         """Take a record; it is on disk when on_durable is called with its position or a later one.

@@ -1,0 +1,1 @@
+"""The page and its API: HTTP for people and programs, on operations that others own."""

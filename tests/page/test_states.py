@@ -1,0 +1,45 @@
+"""Alerts on the page, and a gateway that is killed and comes back while somebody looks."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import socket
+from pathlib import Path
+
+import pytest
+
+from fieldline_harness.page_site import SimulatedFan, page_site
+from tests.page.conftest import FOLDER
+
+
+@pytest.mark.usefixtures("chromium")
+def test_alerts_and_a_gateway_that_goes_away(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+
+    async def run() -> None:
+        fans = [SimulatedFan(at, f"fan-{at}") for at in range(1, 4)]
+        async with page_site(tmp_path, fans, page_port=port) as site:
+            process = await asyncio.create_subprocess_exec(
+                shutil.which("node") or "node",
+                str(FOLDER / "states.mjs"),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+            )
+            assert process.stdin and process.stdout
+            told = {"address": site.address, "token": site.token, "shots": os.environ.get("FIELDLINE_SHOTS")}
+            process.stdin.write(json.dumps(told).encode())
+            process.stdin.close()
+            step: dict[str, str] = {}
+            async for line in process.stdout:
+                step = json.loads(line)
+                if step["step"] == "kill":
+                    await site.gateway.kill()
+                elif step["step"] == "start":
+                    await site.gateway.start()
+            assert await process.wait() == 0 and step["step"] == "done", step
+
+    asyncio.run(run())
