@@ -80,6 +80,8 @@ class Alerts:
         await self._in_thread(self._book.open, secrets.token_hex(8), names)
         cursor = await self._in_thread(self._book.meta, "cursor")
         self._cursor = int(cursor) if cursor is not None else self._store.durable(ALARM)
+        # At the first start, too: or else what a node raises before a kill is behind the next beginning.
+        await self._in_thread(self._book.apply, [], self._utc_ms(), self._cursor)
         standing = await self._in_thread(self._book.open_ones)
         self._watch = Watch(self._config.limits, self._gateway, time.monotonic_ns() // 1_000_000, standing)
         for each in self._config.notifiers:

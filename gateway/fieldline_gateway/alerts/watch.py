@@ -143,8 +143,8 @@ class Watch:
         if self._limits.stall_rpm < 0:
             return
         for (sensor, quantity), (value, at_ms) in state.readings.items():
-            name, numerator, denominator, _ = QUANTITIES.get(quantity, ("", 1, 1, ""))
-            if name != "rpm" or scene.utc_ms - at_ms > FRESH_S * 1000:
+            _, numerator, denominator, unit = QUANTITIES.get(quantity, ("", 1, 1, ""))
+            if unit != "rpm" or scene.utc_ms - at_ms > FRESH_S * 1000:
                 continue
             rpm = value * numerator / denominator
             place = (state.node.id, sensor, quantity)
