@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from fieldline_gateway import history, live, logs, status
+from fieldline_gateway.alerts.engine import Alerts
 from fieldline_gateway.config import Config
 from fieldline_gateway.control import ControlServer
 from fieldline_gateway.errors import FolderTaken, GatewayError, UsageError
@@ -141,6 +142,8 @@ class Gateway:
             stack.push_async_callback(self._checkpoint)
             await stack.enter_async_context(ControlServer(self._config.control_socket, self.operations))
             await self._make_sinks(stack)
+            self._alerts = await stack.enter_async_context(self._make_alerts())
+            self._alerts.add_to(self.operations)
             await self._store.keep_sinks([sink.name for sink in self._sinks])
             for sink in self._sinks:
                 stack.push_async_callback(_end, asyncio.create_task(self._keep_sink(sink)))
@@ -166,13 +169,29 @@ class Gateway:
             },
             "nodes": status.nodes(self._ingest.states.values(), _utc_ms()),
             "store": self._store.status(),
-            "sinks": [
-                {"sink": sink.name, **sink.status(), **self._reader(sink).status()} for sink in self._sinks
-            ],
+            "sinks": self._tell_sinks(),
             "links": self._links.status() + (self._wifi.status() if self._wifi else []),
             "refused": {kind: count for kind, count in self._ingest.refusals.counts.items() if count},
             "listener": self._listener.status() if self._listener else None,
         }
+
+    def _tell_sinks(self) -> list[dict[str, Any]]:
+        return [{"sink": sink.name, **sink.status(), **self._reader(sink).status()} for sink in self._sinks]
+
+    def _make_alerts(self) -> Alerts:
+        config = self._config
+        return Alerts(
+            config.alerts,
+            config.name,
+            config.data,
+            self._store,
+            self._ingest,
+            config.silent_ms,
+            sinks=self._tell_sinks,
+            desired=lambda: self._ingest.desired,
+            audit_found=self.audit.found,
+            utc_ms=_utc_ms,
+        )
 
     async def _tell_status(self, _: Caller, __: Arguments) -> dict[str, Any]:
         return self.status()
@@ -332,6 +351,7 @@ class Gateway:
             self._look_around()
             self._guard.look(time.monotonic_ns() // 1_000_000)
             await self.audit.retry()
+            await self._alerts.look()
             if time.monotonic() - saved_at >= CHECKPOINT_S:
                 await self._checkpoint()
                 saved_at = time.monotonic()
@@ -348,7 +368,8 @@ class Gateway:
             return
         checkpoint.saved(self._ingest, changed)
         for cls, seq in positions.items():
-            self._store.checkpoint(Position(cls, seq))
+            kept = min(seq, self._alerts.cursor) if cls == ALARM else seq
+            self._store.checkpoint(Position(cls, kept))
 
     async def _keep_sink(self, sink: AnySink) -> None:
         """Run a sink again and again: its faults are its own."""

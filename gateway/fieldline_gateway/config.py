@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from fieldline_gateway.alerts.config import AlertConfig, alerts
 from fieldline_gateway.ingest.limits import LimitRules
 from fieldline_gateway.links.serial import SerialSettings
 from fieldline_gateway.mqtt.errors import MqttError
@@ -101,6 +102,25 @@ websocket = true                # on the same port
 # group = "Fieldline"
 # edge = "site-1"
 # primary_host = "scada"          # without this line nobody is waited for
+
+# [alerts]
+# certificates = ["broker.pem"]   # watched beside those that the gateway uses itself
+
+# Alerts are there without these lines; docs/alerts.md lists the kinds and what each can be told.
+# [[alert]]
+# kind = "node-silent"
+# severity = "critical"           # info, warning or critical
+# after_s = 900
+
+# [[notify]]
+# kind = "mail"                   # or "webhook", "mqtt"
+# host = "mail.example"
+# from = "gateway@example.com"
+# to = ["ops@example.com"]
+# username = "gateway"
+# password_file = "mail.password"
+# severity = "warning"            # this and worse
+# per_hour = 12                   # beyond it they go as one digest
 """.replace("%PAGE%\n", PAGE_EXAMPLE + "\n")
 
 _MIGRATE = """[mqtt] is now a sink of its own; write in its place
@@ -138,6 +158,7 @@ class Config:
     serial: SerialSettings
     store: StoreSettings
     limits: LimitRules
+    alerts: AlertConfig
     silent_ms: int
     """A node of which nothing is heard for so long is away."""
     sinks: tuple[SinkConfig, ...]
@@ -200,6 +221,7 @@ def load(path: Path) -> Config:
         serial=_serial(root.table("serial"), folder),
         store=_store(root.table("store")),
         limits=_limits(root.table("limits")),
+        alerts=alerts(root, name, folder, _certificates(file, folder)),
         silent_ms=gateway.integer("silent_after_s", 750, low=10, high=86_400) * 1000,
         sinks=sinks(root.tables("sink"), name, folder, data),
         listener=_listener(root.table("listener"), folder)
@@ -238,6 +260,12 @@ def _store(table: Table) -> StoreSettings:
             keep_ms=table.integer("keep_hours", 24, low=0, high=24 * 36_500) * _HOUR_MS,
         ),
     )
+
+
+def _certificates(file: TomlFile, folder: Path) -> list[Path]:
+    """PEM files that the gateway uses, as the file names them."""
+    found = file.texts(("tls_cert", "tls_ca", "client_ca"))
+    return [folder / name for name in found]
 
 
 def _limits(table: Table) -> LimitRules:

@@ -104,6 +104,11 @@ class Table:
         """Whether `key` stands in the file; does not count as asked for."""
         return key in self._values
 
+    def text(self, key: str) -> str:
+        """A string that stands under `key`, "" where none does; does not count as asked for."""
+        value = self._values.get(key)
+        return value if isinstance(value, str) else ""
+
     def keys(self) -> Iterator[str]:
         """The keys that stand in the file; each counts as asked for."""
         self._asked.update(self._values)
@@ -156,6 +161,12 @@ class TomlFile:
         table = Table(self, name, values)
         self._tables.append(table)
         return table
+
+    def texts(self, keys: tuple[str, ...]) -> list[str]:
+        """The strings that stand under these keys in any table that was asked for; asks for none itself."""
+        return [
+            table.text(key) for table in self._tables for key in keys if table.has(key) and table.text(key)
+        ]
 
     def finish(self) -> None:
         """Refuse keys that nobody asked for."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fieldline_gateway.config import ListenerConfig, example, load
+from fieldline_gateway.ingest.limits import LimitRules
 from fieldline_gateway.mqtt.security import Security, hash_password
 from fieldline_gateway.sinks.config import JsonForm
 from fieldline_gateway.sinks.plain import FanForm, TemplateForm
@@ -39,8 +40,10 @@ def test_the_example_is_right(tmp_path: Path) -> None:
 
 def test_with_its_sinks_uncommented_the_example_is_right_too_and_shows_the_defaults(tmp_path: Path) -> None:
     (tmp_path / "mqtt.password").write_text("secret\n")
+    (tmp_path / "mail.password").write_text("secret\n")
+    (tmp_path / "mail.password").chmod(0o600)
     head, sinks = example("data").split("# [[sink]]", 1)
-    sinks = re.sub(r"^# (\[\[sink\]\]|[a-z_]+ = )", r"\1", "# [[sink]]" + sinks, flags=re.MULTILINE)
+    sinks = re.sub(r"^# (\[+[a-z]+\]+$|[a-z_]+ = )", r"\1", "# [[sink]]" + sinks, flags=re.MULTILINE)
     config = load(written(tmp_path, head + sinks))
     assert [(sink.name, sink.kind) for sink in config.sinks] == [
         (kind, kind) for kind in ("json", "fan", "template", "sparkplug")
@@ -48,6 +51,9 @@ def test_with_its_sinks_uncommented_the_example_is_right_too_and_shows_the_defau
     json_, fan, template, sparkplug = config.sinks
     assert json_.mqtt.address.port == 8883 and json_.mqtt.password == b"secret"
     assert "secret" not in repr(config)
+    assert [each.kind for each in config.alerts.notifiers] == ["mail"]
+    assert config.alerts.limits.silent_after_s == 900 and config.limits == LimitRules()
+    assert config.alerts.certificates == (tmp_path / "broker.pem",)
     bare = load(written(tmp_path, LINKS + '[[sink]]\nkind = "json"\nurl = "mqtts://broker.example"\n')).sinks[
         0
     ]

@@ -77,7 +77,7 @@ class Ingest:
         """The buckets of the nodes that spoke."""
         self.numbered = Numbered(store, self.downlinks, self.refusals, self.changed)
         self._store = store
-        self._desired: Mapping[bytes, tuple[int, bytes]] = {}
+        self.desired: Mapping[bytes, tuple[int, bytes]] = {}
         self._commands: dict[bytes, list[Command]] = {}
 
     def set_nodes(self, nodes: Iterable[Node]) -> None:
@@ -93,7 +93,7 @@ class Ingest:
 
     def set_desired(self, desired: Mapping[bytes, tuple[int, bytes]]) -> None:
         """Desired version and Config message of each node that has one."""
-        self._desired = desired
+        self.desired = desired
 
     def set_commands(self, commands: Iterable[Command]) -> None:
         """The commands that wait for a result."""
@@ -202,7 +202,7 @@ class Ingest:
         else:
             for cls, _, _ in hello.classes:
                 self.downlinks.ack(state, cls)
-        desired = self._desired.get(came.header.node)
+        desired = self.desired.get(came.header.node)
         if desired is not None and desired[0] != hello.config_version:
             self.downlinks.say_bytes(state, desired[1])
         for command in self._commands.get(came.header.node, ()):
