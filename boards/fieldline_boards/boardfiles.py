@@ -48,7 +48,7 @@ if board.CHIP == "rp2":
     from fieldline_node.drivers.micropython.reserve import reserve
     regions = [board.FLASH_STATE, board.FLASH_OUTBOX]
     if board.FLASH_UPDATE is not None:
-        regions += [board.FLASH_UPDATE, *board.FLASH_SLOTS]
+        regions += [board.FLASH_UPDATE] + list(board.FLASH_SLOTS)
     reserve(rp2.Flash(), regions)
 """
 

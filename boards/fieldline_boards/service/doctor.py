@@ -55,7 +55,7 @@ try:
     from fieldline_node.drivers.micropython.flash import find_region
     places = [("state", board.FLASH_STATE), ("outbox", board.FLASH_OUTBOX)]
     if board.FLASH_UPDATE is not None:
-        places += [("update", board.FLASH_UPDATE), *zip(("slot_a", "slot_b"), board.FLASH_SLOTS)]
+        places += [("update", board.FLASH_UPDATE)] + list(zip(("slot_a", "slot_b"), board.FLASH_SLOTS))
     for name, place in places:
         try:
             print("flash", name, "ok", find_region(board.CHIP, *place).sectors)
