@@ -27,6 +27,7 @@ MAX_PDU = const(65)  # Provisioning Public Key: longer there is none
 LINK_TIMEOUT_MS = const(60000)  # 5.3.2: of opening a link, and of its silence
 TRANSACTION_TIMEOUT_MS = const(30000)  # 5.3.3
 _AGAIN_MS = const(500)  # between two tries
+_OPEN_AGAIN_MS = const(1500)  # of Link Open: bluetooth-meshd takes its answer back when it comes sooner
 _CLOSE_COPIES = const(3)  # 5.3.1.4.3: nobody acknowledges a Link Close
 MAX_WAITING = const(4)
 
@@ -194,7 +195,7 @@ class Link:
         return max(0, due - now)
 
     def _say_open(self, now: int) -> None:
-        self._again = now + _AGAIN_MS
+        self._again = now + _OPEN_AGAIN_MS
         self._send(now, self._id + bytes((0, _LINK_OPEN << 2 | _CONTROL)) + self._uuid)
 
     def _begin(self, now: int) -> None:
