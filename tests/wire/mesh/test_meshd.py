@@ -264,8 +264,8 @@ def test_our_provisioner_takes_meshd_in_and_configures_it(shim: Path, folder: Pa
                 True,
                 uuid,
                 world.pb_adv,
-                lambda now: provisioner.start(now),
-                lambda now, pdu: provisioner.receive(now, pdu),
+                lambda now: provisioner.start(now),  # noqa: PLW0108 - bound below
+                lambda now, pdu: provisioner.receive(now, pdu),  # noqa: PLW0108
                 lambda now, reason: ends.append(reason),
             )
 
@@ -320,7 +320,7 @@ def test_meshd_provisions_our_device_and_configures_the_node_it_became(
                 uuid,
                 world.pb_adv,
                 lambda now: None,
-                lambda now, pdu: device.receive(now, pdu),
+                lambda now, pdu: device.receive(now, pdu),  # noqa: PLW0108
                 lambda now, reason: closed.append(reason),
             )
             device = Device(Block, PlainKeyPair(os.urandom), os.urandom, 1, static, link.send, joined)

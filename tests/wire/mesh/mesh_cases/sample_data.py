@@ -310,8 +310,8 @@ def _links(case, aes):
         True,
         uuid,
         say("provisioner"),
-        lambda now: provisioner.start(now),
-        lambda now, pdu: provisioner.receive(now, pdu),
+        lambda now: provisioner.start(now),  # noqa: PLW0108 - bound below
+        lambda now, pdu: provisioner.receive(now, pdu),  # noqa: PLW0108
         lambda now, reason: ends.append(reason),
     )
     far = Link(
@@ -319,7 +319,7 @@ def _links(case, aes):
         uuid,
         say("device"),
         lambda now: None,
-        lambda now, pdu: device.receive(now, pdu),
+        lambda now, pdu: device.receive(now, pdu),  # noqa: PLW0108
         lambda now, reason: ends.append(reason),
     )
     device = Device(

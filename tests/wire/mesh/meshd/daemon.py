@@ -144,7 +144,7 @@ class _Element(ServiceInterface):
 
 
 class Meshd:
-    """`async with Meshd(folder, shim)`: news are ("app" | "device", source, payload), ("scan", ...), ("added", ...)."""
+    """`async with Meshd(folder, shim)`. News: ("app" or "device", source, payload), ("scan", ...), ("added", ...)."""
 
     def __init__(self, folder: Path, shim: Path, static: bytes = b"", gives: int = 0x0200) -> None:
         self._folder = folder
