@@ -17,7 +17,30 @@ from fieldline_wire.mesh.keys import (
     NetworkKey,
     Subnet,
 )
-from fieldline_wire.mesh.models import opcodes as op
+from fieldline_wire.mesh.models.opcodes import (
+    APPKEY_ADD,
+    APPKEY_DELETE,
+    APPKEY_GET,
+    APPKEY_LIST,
+    APPKEY_STATUS,
+    APPKEY_UPDATE,
+    CANNOT_REMOVE,
+    CANNOT_UPDATE,
+    INSUFFICIENT_RESOURCES,
+    INVALID_APPKEY,
+    INVALID_BINDING,
+    INVALID_NETKEY,
+    KEY_STORED,
+    NETKEY_ADD,
+    NETKEY_GET,
+    NETKEY_LIST,
+    NETKEY_STATUS,
+    NETKEY_UPDATE,
+    REFRESH_GET,
+    REFRESH_SET,
+    REFRESH_STATUS,
+    SUCCESS,
+)
 from fieldline_wire.mesh.settings import MAX_APP_KEYS, MAX_SUBNETS
 
 TYPE_CHECKING = False
@@ -44,7 +67,7 @@ def net_index(data: bytes) -> int:
 
 
 def _net_status(status: int, index: int) -> bytes:
-    return opcode(op.NETKEY_STATUS) + struct.pack("<BH", status, index)
+    return opcode(NETKEY_STATUS) + struct.pack("<BH", status, index)
 
 
 def net_add(node: "Node", now: int, data: bytes) -> bytes:
@@ -53,12 +76,12 @@ def net_add(node: "Node", now: int, data: bytes) -> bytes:
     subnet = node.network.subnet(index)
     if subnet is not None:
         same = subnet.key.key == key and subnet.new is None
-        return _net_status(op.SUCCESS if same else op.KEY_STORED, index)
+        return _net_status(SUCCESS if same else KEY_STORED, index)
     if len(node.network.subnets) >= MAX_SUBNETS:
-        return _net_status(op.INSUFFICIENT_RESOURCES, index)
+        return _net_status(INSUFFICIENT_RESOURCES, index)
     node.network.subnets.append(Subnet(index, NetworkKey(node.aes, key)))
     node.save()
-    return _net_status(op.SUCCESS, index)
+    return _net_status(SUCCESS, index)
 
 
 def net_update(node: "Node", now: int, data: bytes) -> bytes:
@@ -66,14 +89,14 @@ def net_update(node: "Node", now: int, data: bytes) -> bytes:
     index, key = net_index(data), size(data, 18)[2:]
     subnet = node.network.subnet(index)
     if subnet is None:
-        return _net_status(op.INVALID_NETKEY, index)
+        return _net_status(INVALID_NETKEY, index)
     if subnet.phase == PHASE_SWITCH or (subnet.new is not None and subnet.new.key != key):
-        return _net_status(op.CANNOT_UPDATE, index)
+        return _net_status(CANNOT_UPDATE, index)
     if subnet.new is None:
         subnet.new = NetworkKey(node.aes, key)
         subnet.phase = PHASE_DISTRIBUTE
         node.save()
-    return _net_status(op.SUCCESS, index)
+    return _net_status(SUCCESS, index)
 
 
 def net_delete(node: "Node", now: int, data: bytes, arrived: int) -> bytes:
@@ -82,18 +105,18 @@ def net_delete(node: "Node", now: int, data: bytes, arrived: int) -> bytes:
     subnet = node.network.subnet(index)
     if subnet is not None:
         if index == arrived or len(node.network.subnets) == 1:
-            return _net_status(op.CANNOT_REMOVE, index)
+            return _net_status(CANNOT_REMOVE, index)
         node.network.subnets.remove(subnet)
         for app in [one for one in node.keys.app_keys if one.net_index == index]:
             _drop(node, app)
         node.save()
-    return _net_status(op.SUCCESS, index)
+    return _net_status(SUCCESS, index)
 
 
 def net_get(node: "Node", now: int, data: bytes) -> bytes:
     """Config NetKey Get."""
     size(data, 0)
-    return opcode(op.NETKEY_LIST) + pack_indexes([one.index for one in node.network.subnets])
+    return opcode(NETKEY_LIST) + pack_indexes([one.index for one in node.network.subnets])
 
 
 def refresh_get(node: "Node", now: int, data: bytes) -> bytes:
@@ -106,14 +129,14 @@ def refresh_set(node: "Node", now: int, data: bytes) -> bytes:
     index, wanted = net_index(data), size(data, 3)[2]
     subnet = node.network.subnet(index)
     if subnet is None:
-        return opcode(op.REFRESH_STATUS) + struct.pack("<BHB", op.INVALID_NETKEY, index, 0)
+        return opcode(REFRESH_STATUS) + struct.pack("<BHB", INVALID_NETKEY, index, 0)
     if wanted == 2 and subnet.phase in (PHASE_DISTRIBUTE, PHASE_SWITCH):
         subnet.phase = PHASE_SWITCH
     elif wanted == 3:
         if subnet.phase != PHASE_NORMAL:
             node.end_refresh(subnet)
     else:
-        return opcode(op.REFRESH_STATUS) + struct.pack("<BHB", op.CANNOT_UPDATE, index, subnet.phase)
+        return opcode(REFRESH_STATUS) + struct.pack("<BHB", CANNOT_UPDATE, index, subnet.phase)
     node.save()
     node.send_beacon_now(now)
     return _phase(node, index)
@@ -122,12 +145,12 @@ def refresh_set(node: "Node", now: int, data: bytes) -> bytes:
 def _phase(node: "Node", index: int) -> bytes:
     subnet = node.network.subnet(index)
     if subnet is None:
-        return opcode(op.REFRESH_STATUS) + struct.pack("<BHB", op.INVALID_NETKEY, index, 0)
-    return opcode(op.REFRESH_STATUS) + struct.pack("<BHB", op.SUCCESS, index, subnet.phase)
+        return opcode(REFRESH_STATUS) + struct.pack("<BHB", INVALID_NETKEY, index, 0)
+    return opcode(REFRESH_STATUS) + struct.pack("<BHB", SUCCESS, index, subnet.phase)
 
 
 def _app_status(status: int, net: int, app: int) -> bytes:
-    return opcode(op.APPKEY_STATUS) + bytes((status,)) + key_indexes(net, app)
+    return opcode(APPKEY_STATUS) + bytes((status,)) + key_indexes(net, app)
 
 
 def app_add(node: "Node", now: int, data: bytes) -> bytes:
@@ -135,18 +158,18 @@ def app_add(node: "Node", now: int, data: bytes) -> bytes:
     net, index = read_key_indexes(data)
     key = size(data, 19)[3:]
     if node.network.subnet(net) is None:
-        return _app_status(op.INVALID_NETKEY, net, index)
+        return _app_status(INVALID_NETKEY, net, index)
     app = node.keys.app(index)
     if app is not None:
         if app.net_index != net:
-            return _app_status(op.INVALID_NETKEY, net, index)
+            return _app_status(INVALID_NETKEY, net, index)
         same = app.key.key == key and app.new is None
-        return _app_status(op.SUCCESS if same else op.KEY_STORED, net, index)
+        return _app_status(SUCCESS if same else KEY_STORED, net, index)
     if len(node.keys.app_keys) >= MAX_APP_KEYS:
-        return _app_status(op.INSUFFICIENT_RESOURCES, net, index)
+        return _app_status(INSUFFICIENT_RESOURCES, net, index)
     node.keys.app_keys.append(AppKey(index, net, ApplicationKey(node.aes, key)))
     node.save()
-    return _app_status(op.SUCCESS, net, index)
+    return _app_status(SUCCESS, net, index)
 
 
 def app_update(node: "Node", now: int, data: bytes) -> bytes:
@@ -155,17 +178,17 @@ def app_update(node: "Node", now: int, data: bytes) -> bytes:
     key = size(data, 19)[3:]
     subnet, app = node.network.subnet(net), node.keys.app(index)
     if subnet is None:
-        return _app_status(op.INVALID_NETKEY, net, index)
+        return _app_status(INVALID_NETKEY, net, index)
     if app is None:
-        return _app_status(op.INVALID_APPKEY, net, index)
+        return _app_status(INVALID_APPKEY, net, index)
     if app.net_index != net:
-        return _app_status(op.INVALID_BINDING, net, index)
+        return _app_status(INVALID_BINDING, net, index)
     if subnet.phase != PHASE_DISTRIBUTE or (app.new is not None and app.new.key != key):
-        return _app_status(op.CANNOT_UPDATE, net, index)
+        return _app_status(CANNOT_UPDATE, net, index)
     if app.new is None:
         app.new = ApplicationKey(node.aes, key)
         node.save()
-    return _app_status(op.SUCCESS, net, index)
+    return _app_status(SUCCESS, net, index)
 
 
 def app_delete(node: "Node", now: int, data: bytes) -> bytes:
@@ -173,22 +196,22 @@ def app_delete(node: "Node", now: int, data: bytes) -> bytes:
     net, index = read_key_indexes(size(data, 3))
     app = node.keys.app(index)
     if node.network.subnet(net) is None:
-        return _app_status(op.INVALID_NETKEY, net, index)
+        return _app_status(INVALID_NETKEY, net, index)
     if app is not None:
         if app.net_index != net:
-            return _app_status(op.INVALID_NETKEY, net, index)
+            return _app_status(INVALID_NETKEY, net, index)
         _drop(node, app)
         node.save()
-    return _app_status(op.SUCCESS, net, index)
+    return _app_status(SUCCESS, net, index)
 
 
 def app_get(node: "Node", now: int, data: bytes) -> bytes:
     """Config AppKey Get."""
     index = net_index(size(data, 2))
     if node.network.subnet(index) is None:
-        return opcode(op.APPKEY_LIST) + struct.pack("<BH", op.INVALID_NETKEY, index)
+        return opcode(APPKEY_LIST) + struct.pack("<BH", INVALID_NETKEY, index)
     found = [one.index for one in node.keys.app_keys if one.net_index == index]
-    return opcode(op.APPKEY_LIST) + struct.pack("<BH", op.SUCCESS, index) + pack_indexes(found)
+    return opcode(APPKEY_LIST) + struct.pack("<BH", SUCCESS, index) + pack_indexes(found)
 
 
 def pack_indexes(indexes: "list[int]") -> bytes:
@@ -209,13 +232,13 @@ def _drop(node: "Node", app: AppKey) -> None:
 
 
 HANDLERS: "dict[int, Handler]" = {
-    op.NETKEY_ADD: net_add,
-    op.NETKEY_UPDATE: net_update,
-    op.NETKEY_GET: net_get,
-    op.REFRESH_GET: refresh_get,
-    op.REFRESH_SET: refresh_set,
-    op.APPKEY_ADD: app_add,
-    op.APPKEY_UPDATE: app_update,
-    op.APPKEY_DELETE: app_delete,
-    op.APPKEY_GET: app_get,
+    NETKEY_ADD: net_add,
+    NETKEY_UPDATE: net_update,
+    NETKEY_GET: net_get,
+    REFRESH_GET: refresh_get,
+    REFRESH_SET: refresh_set,
+    APPKEY_ADD: app_add,
+    APPKEY_UPDATE: app_update,
+    APPKEY_DELETE: app_delete,
+    APPKEY_GET: app_get,
 }

@@ -8,8 +8,40 @@ import struct
 from fieldline_wire.errors import PeerError
 from fieldline_wire.mesh.access import MAX_BINDS, MAX_SUBSCRIPTIONS, Model, Publication, opcode
 from fieldline_wire.mesh.keys import virtual_address
-from fieldline_wire.mesh.models import opcodes as op
 from fieldline_wire.mesh.models.config_keys import pack_indexes
+from fieldline_wire.mesh.models.opcodes import (
+    CANNOT_BIND,
+    INSUFFICIENT_RESOURCES,
+    INVALID_ADDRESS,
+    INVALID_APPKEY,
+    INVALID_MODEL,
+    INVALID_PUBLISH,
+    MODEL_BIND,
+    MODEL_STATUS,
+    MODEL_UNBIND,
+    NOT_SUPPORTED,
+    PUBLICATION_GET,
+    PUBLICATION_SET,
+    PUBLICATION_STATUS,
+    PUBLICATION_VIRTUAL_SET,
+    SIG_MODEL_GET,
+    SIG_MODEL_LIST,
+    SIG_SUBSCRIPTION_GET,
+    SIG_SUBSCRIPTION_LIST,
+    SUBSCRIPTION_ADD,
+    SUBSCRIPTION_DELETE,
+    SUBSCRIPTION_DELETE_ALL,
+    SUBSCRIPTION_OVERWRITE,
+    SUBSCRIPTION_STATUS,
+    SUBSCRIPTION_VIRTUAL_ADD,
+    SUBSCRIPTION_VIRTUAL_DELETE,
+    SUBSCRIPTION_VIRTUAL_OVERWRITE,
+    SUCCESS,
+    VENDOR_MODEL_GET,
+    VENDOR_MODEL_LIST,
+    VENDOR_SUBSCRIPTION_GET,
+    VENDOR_SUBSCRIPTION_LIST,
+)
 from fieldline_wire.mesh.network import ALL_NODES, FIRST_GROUP, FIRST_VIRTUAL
 
 TYPE_CHECKING = False
@@ -25,15 +57,15 @@ def find(node: "Node", data: bytes, at: int) -> "tuple[int, Model | None, bytes]
     element = data[0] | data[1] << 8
     number = element - node.settings.address
     if not 0 <= number < len(node.elements):
-        return op.INVALID_ADDRESS, None, data[at:]
+        return INVALID_ADDRESS, None, data[at:]
     for model in node.elements[number].models:
         if model.identifier() == data[at:]:
-            return op.SUCCESS, model, data[at:]
-    return op.INVALID_MODEL, None, data[at:]
+            return SUCCESS, model, data[at:]
+    return INVALID_MODEL, None, data[at:]
 
 
 def _bind_status(status: int, data: bytes) -> bytes:
-    return opcode(op.MODEL_STATUS) + bytes((status,)) + data
+    return opcode(MODEL_STATUS) + bytes((status,)) + data
 
 
 def bind(node: "Node", now: int, data: bytes) -> bytes:
@@ -43,15 +75,15 @@ def bind(node: "Node", now: int, data: bytes) -> bytes:
         return _bind_status(status, data)
     index = data[2] | (data[3] & 0x0F) << 8
     if node.keys.app(index) is None:
-        return _bind_status(op.INVALID_APPKEY, data)
+        return _bind_status(INVALID_APPKEY, data)
     if model.device_key:
-        return _bind_status(op.CANNOT_BIND, data)
+        return _bind_status(CANNOT_BIND, data)
     if index not in model.state.binds:
         if len(model.state.binds) >= MAX_BINDS:
-            return _bind_status(op.INSUFFICIENT_RESOURCES, data)
+            return _bind_status(INSUFFICIENT_RESOURCES, data)
         model.state.binds.append(index)
         node.save()
-    return _bind_status(op.SUCCESS, data)
+    return _bind_status(SUCCESS, data)
 
 
 def unbind(node: "Node", now: int, data: bytes) -> bytes:
@@ -65,19 +97,19 @@ def unbind(node: "Node", now: int, data: bytes) -> bytes:
         if model.state.publication.key_index == index:
             model.state.publication = Publication()
         node.save()
-    return _bind_status(op.SUCCESS, data)
+    return _bind_status(SUCCESS, data)
 
 
 def binds_of(node: "Node", now: int, data: bytes) -> bytes:
     """Config SIG Model App Get and Vendor Model App Get."""
     status, model, name = find(node, data, 2)
-    code = op.SIG_MODEL_LIST if len(name) == 2 else op.VENDOR_MODEL_LIST
+    code = SIG_MODEL_LIST if len(name) == 2 else VENDOR_MODEL_LIST
     binds = [] if model is None else model.state.binds
     return opcode(code) + bytes((status,)) + data + pack_indexes(binds)
 
 
 def _subscription_status(status: int, element: bytes, address: int, name: bytes) -> bytes:
-    return opcode(op.SUBSCRIPTION_STATUS) + bytes((status,)) + element + struct.pack("<H", address) + name
+    return opcode(SUBSCRIPTION_STATUS) + bytes((status,)) + element + struct.pack("<H", address) + name
 
 
 def _subscribe(node: "Node", data: bytes, address: int, label: bytes, at: int, change: str) -> bytes:
@@ -86,7 +118,7 @@ def _subscribe(node: "Node", data: bytes, address: int, label: bytes, at: int, c
         return _subscription_status(status, data[:2], address, name)
     low = FIRST_VIRTUAL if label else FIRST_GROUP
     if model.device_key or not low <= address < ALL_NODES:
-        status = op.INVALID_ADDRESS if not model.device_key else op.INVALID_MODEL
+        status = INVALID_ADDRESS if not model.device_key else INVALID_MODEL
         return _subscription_status(status, data[:2], address, name)
     listed = [] if change == "overwrite" else model.state.subscriptions
     row = (address, label)
@@ -94,11 +126,11 @@ def _subscribe(node: "Node", data: bytes, address: int, label: bytes, at: int, c
         listed = [one for one in listed if one != row]
     elif row not in listed:
         if len(listed) >= MAX_SUBSCRIPTIONS:
-            return _subscription_status(op.INSUFFICIENT_RESOURCES, data[:2], address, name)
+            return _subscription_status(INSUFFICIENT_RESOURCES, data[:2], address, name)
         listed = listed + [row]
     model.state.subscriptions = listed
     node.save()
-    return _subscription_status(op.SUCCESS, data[:2], address, name)
+    return _subscription_status(SUCCESS, data[:2], address, name)
 
 
 def _group(data: bytes) -> int:
@@ -156,7 +188,7 @@ def subscription_delete_all(node: "Node", now: int, data: bytes) -> bytes:
 def subscriptions_of(node: "Node", now: int, data: bytes) -> bytes:
     """Config SIG Model Subscription Get and Vendor Model Subscription Get."""
     status, model, name = find(node, data, 2)
-    code = op.SIG_SUBSCRIPTION_LIST if len(name) == 2 else op.VENDOR_SUBSCRIPTION_LIST
+    code = SIG_SUBSCRIPTION_LIST if len(name) == 2 else VENDOR_SUBSCRIPTION_LIST
     rows = [] if model is None else model.state.subscriptions
     packed = b"".join([struct.pack("<H", address) for address, _ in rows])
     return opcode(code) + bytes((status,)) + data + packed
@@ -165,7 +197,7 @@ def subscriptions_of(node: "Node", now: int, data: bytes) -> bytes:
 def _publication_status(status: int, element: bytes, out: Publication, name: bytes) -> bytes:
     key = out.key_index | out.credential << 12
     fields = struct.pack("<HHBBB", out.address, key, out.ttl, out.period, out.retransmit.to_byte())
-    return opcode(op.PUBLICATION_STATUS) + bytes((status,)) + element + fields + name
+    return opcode(PUBLICATION_STATUS) + bytes((status,)) + element + fields + name
 
 
 def publication_get(node: "Node", now: int, data: bytes) -> bytes:
@@ -185,14 +217,14 @@ def _set_publication(node: "Node", data: bytes, address: int, label: bytes, at: 
     if model is None:
         return _publication_status(status, data[:2], Publication(), name)
     if address and node.keys.app(out.key_index) is None:
-        return _publication_status(op.INVALID_APPKEY, data[:2], Publication(), name)
+        return _publication_status(INVALID_APPKEY, data[:2], Publication(), name)
     if out.credential:  # friendship security material: we are no friend
-        return _publication_status(op.NOT_SUPPORTED, data[:2], Publication(), name)
+        return _publication_status(NOT_SUPPORTED, data[:2], Publication(), name)
     if 0x80 <= out.ttl < 0xFF:
-        return _publication_status(op.INVALID_PUBLISH, data[:2], Publication(), name)
+        return _publication_status(INVALID_PUBLISH, data[:2], Publication(), name)
     model.state.publication = out if address else Publication()
     node.save()
-    return _publication_status(op.SUCCESS, data[:2], model.state.publication, name)
+    return _publication_status(SUCCESS, data[:2], model.state.publication, name)
 
 
 def publication_set(node: "Node", now: int, data: bytes) -> bytes:
@@ -214,20 +246,20 @@ def publication_virtual_set(node: "Node", now: int, data: bytes) -> bytes:
 
 
 HANDLERS: "dict[int, Handler]" = {
-    op.MODEL_BIND: bind,
-    op.MODEL_UNBIND: unbind,
-    op.SIG_MODEL_GET: binds_of,
-    op.VENDOR_MODEL_GET: binds_of,
-    op.SUBSCRIPTION_ADD: subscription_add,
-    op.SUBSCRIPTION_DELETE: subscription_delete,
-    op.SUBSCRIPTION_OVERWRITE: subscription_overwrite,
-    op.SUBSCRIPTION_DELETE_ALL: subscription_delete_all,
-    op.SUBSCRIPTION_VIRTUAL_ADD: virtual_add,
-    op.SUBSCRIPTION_VIRTUAL_DELETE: virtual_delete,
-    op.SUBSCRIPTION_VIRTUAL_OVERWRITE: virtual_overwrite,
-    op.SIG_SUBSCRIPTION_GET: subscriptions_of,
-    op.VENDOR_SUBSCRIPTION_GET: subscriptions_of,
-    op.PUBLICATION_GET: publication_get,
-    op.PUBLICATION_SET: publication_set,
-    op.PUBLICATION_VIRTUAL_SET: publication_virtual_set,
+    MODEL_BIND: bind,
+    MODEL_UNBIND: unbind,
+    SIG_MODEL_GET: binds_of,
+    VENDOR_MODEL_GET: binds_of,
+    SUBSCRIPTION_ADD: subscription_add,
+    SUBSCRIPTION_DELETE: subscription_delete,
+    SUBSCRIPTION_OVERWRITE: subscription_overwrite,
+    SUBSCRIPTION_DELETE_ALL: subscription_delete_all,
+    SUBSCRIPTION_VIRTUAL_ADD: virtual_add,
+    SUBSCRIPTION_VIRTUAL_DELETE: virtual_delete,
+    SUBSCRIPTION_VIRTUAL_OVERWRITE: virtual_overwrite,
+    SIG_SUBSCRIPTION_GET: subscriptions_of,
+    VENDOR_SUBSCRIPTION_GET: subscriptions_of,
+    PUBLICATION_GET: publication_get,
+    PUBLICATION_SET: publication_set,
+    PUBLICATION_VIRTUAL_SET: publication_virtual_set,
 }

@@ -10,8 +10,47 @@ from fieldline_wire.codes import const
 from fieldline_wire.errors import PeerError
 from fieldline_wire.mesh.access import Composition, Model, opcode
 from fieldline_wire.mesh.models import config_keys, config_models
-from fieldline_wire.mesh.models import opcodes as op
 from fieldline_wire.mesh.models.config_keys import net_index, size
+from fieldline_wire.mesh.models.opcodes import (
+    BEACON_GET,
+    BEACON_SET,
+    BEACON_STATUS,
+    COMPOSITION_GET,
+    COMPOSITION_STATUS,
+    CONFIGURATION_SERVER,
+    FRIEND_GET,
+    FRIEND_SET,
+    FRIEND_STATUS,
+    HEARTBEAT_PUB_GET,
+    HEARTBEAT_PUB_SET,
+    HEARTBEAT_PUB_STATUS,
+    HEARTBEAT_SUB_GET,
+    HEARTBEAT_SUB_SET,
+    HEARTBEAT_SUB_STATUS,
+    IDENTITY_GET,
+    IDENTITY_SET,
+    IDENTITY_STATUS,
+    INVALID_ADDRESS,
+    INVALID_NETKEY,
+    NETKEY_DELETE,
+    NODE_RESET,
+    NODE_RESET_STATUS,
+    POLL_TIMEOUT_GET,
+    POLL_TIMEOUT_STATUS,
+    PROXY_GET,
+    PROXY_SET,
+    PROXY_STATUS,
+    RELAY_GET,
+    RELAY_SET,
+    RELAY_STATUS,
+    SUCCESS,
+    TRANSMIT_GET,
+    TRANSMIT_SET,
+    TRANSMIT_STATUS,
+    TTL_GET,
+    TTL_SET,
+    TTL_STATUS,
+)
 from fieldline_wire.mesh.network import FIRST_GROUP, FIRST_VIRTUAL, MAX_TTL
 from fieldline_wire.mesh.settings import log_of
 
@@ -28,7 +67,7 @@ _LEAVE_MS = const(1000)  # after Node Reset: the answer still goes out
 class ConfigurationServer(Model):
     """The first model of element 0. `composition` is what Composition Data Get answers."""
 
-    model_id = op.CONFIGURATION_SERVER
+    model_id = CONFIGURATION_SERVER
     device_key = True
 
     def __init__(self, composition: Composition) -> None:
@@ -39,11 +78,11 @@ class ConfigurationServer(Model):
         """Handles one message."""
         node = self.node
         assert node is not None
-        if code == op.NETKEY_DELETE:
+        if code == NETKEY_DELETE:
             return config_keys.net_delete(node, now, data, message.net_index)
-        if code == op.COMPOSITION_GET:
+        if code == COMPOSITION_GET:
             size(data, 1)  # whatever page is asked for, page 0 is the one that there is
-            return opcode(op.COMPOSITION_STATUS) + b"\x00" + self.composition.to_bytes()
+            return opcode(COMPOSITION_STATUS) + b"\x00" + self.composition.to_bytes()
         return _HANDLERS[code](node, now, data)
 
 
@@ -57,7 +96,7 @@ def _beacon(node: "Node", now: int, data: bytes) -> bytes:
     if data:
         node.settings.beacon = _flag(data)
         node.save()
-    return opcode(op.BEACON_STATUS) + bytes((node.settings.beacon,))
+    return opcode(BEACON_STATUS) + bytes((node.settings.beacon,))
 
 
 def _ttl(node: "Node", now: int, data: bytes) -> bytes:
@@ -66,20 +105,20 @@ def _ttl(node: "Node", now: int, data: bytes) -> bytes:
             raise PeerError("a default TTL of %d" % data[0])
         node.settings.default_ttl = data[0]
         node.save()
-    return opcode(op.TTL_STATUS) + bytes((node.settings.default_ttl,))
+    return opcode(TTL_STATUS) + bytes((node.settings.default_ttl,))
 
 
 def _friend(node: "Node", now: int, data: bytes) -> bytes:
-    return opcode(op.FRIEND_STATUS) + bytes((NOT_SUPPORTED,))
+    return opcode(FRIEND_STATUS) + bytes((NOT_SUPPORTED,))
 
 
 def _proxy(node: "Node", now: int, data: bytes) -> bytes:
     if node.network.proxy is None:
-        return opcode(op.PROXY_STATUS) + bytes((NOT_SUPPORTED,))
+        return opcode(PROXY_STATUS) + bytes((NOT_SUPPORTED,))
     if data:
         node.settings.proxy = _flag(data)
         node.save()
-    return opcode(op.PROXY_STATUS) + bytes((node.settings.proxy,))
+    return opcode(PROXY_STATUS) + bytes((node.settings.proxy,))
 
 
 def _relay(node: "Node", now: int, data: bytes) -> bytes:
@@ -87,44 +126,44 @@ def _relay(node: "Node", now: int, data: bytes) -> bytes:
         node.settings.relay = _flag(size(data, 2)[:1])
         node.network.relay_transmit.set_byte(data[1])
         node.save()
-    return opcode(op.RELAY_STATUS) + bytes((node.settings.relay, node.network.relay_transmit.to_byte()))
+    return opcode(RELAY_STATUS) + bytes((node.settings.relay, node.network.relay_transmit.to_byte()))
 
 
 def _transmit(node: "Node", now: int, data: bytes) -> bytes:
     if data:
         node.network.transmit.set_byte(size(data, 1)[0])
         node.save()
-    return opcode(op.TRANSMIT_STATUS) + bytes((node.network.transmit.to_byte(),))
+    return opcode(TRANSMIT_STATUS) + bytes((node.network.transmit.to_byte(),))
 
 
 def _identity(node: "Node", now: int, data: bytes) -> bytes:
     """Node Identity is of the proxy's adverts: not supported where the driver asks for none."""
     index = net_index(data)
-    status = op.SUCCESS if node.network.subnet(index) else op.INVALID_NETKEY
-    return opcode(op.IDENTITY_STATUS) + struct.pack("<BHB", status, index, NOT_SUPPORTED)
+    status = SUCCESS if node.network.subnet(index) else INVALID_NETKEY
+    return opcode(IDENTITY_STATUS) + struct.pack("<BHB", status, index, NOT_SUPPORTED)
 
 
 def _poll_timeout(node: "Node", now: int, data: bytes) -> bytes:
     size(data, 2)  # we are nobody's friend: 0
-    return opcode(op.POLL_TIMEOUT_STATUS) + data + bytes(3)
+    return opcode(POLL_TIMEOUT_STATUS) + data + bytes(3)
 
 
 def _reset(node: "Node", now: int, data: bytes) -> bytes:
     size(data, 0)
     node.leave_at = now + _LEAVE_MS
-    return opcode(op.NODE_RESET_STATUS)
+    return opcode(NODE_RESET_STATUS)
 
 
 def _heartbeat_publication(node: "Node", now: int, data: bytes) -> bytes:
-    beats, status = node.settings.heartbeats, op.SUCCESS
+    beats, status = node.settings.heartbeats, SUCCESS
     if data:
         dst, count, period, ttl, features, index = struct.unpack("<HBBBHH", size(data, 9))
         if period > 0x11 or 0x11 < count < 0xFF or ttl > MAX_TTL:
             raise PeerError("a heartbeat out of range")
         if FIRST_VIRTUAL <= dst < FIRST_GROUP:
-            status = op.INVALID_ADDRESS
+            status = INVALID_ADDRESS
         elif node.network.subnet(index) is None:
-            status = op.INVALID_NETKEY
+            status = INVALID_NETKEY
         else:
             beats.dst, beats.ttl, beats.features, beats.net_index = dst, ttl, features, index
             beats.count = -1 if count == 0xFF else (1 << count - 1 if count else 0)
@@ -132,7 +171,7 @@ def _heartbeat_publication(node: "Node", now: int, data: bytes) -> bytes:
             beats.due = now
             beats.last_features = node.features()
     log = 0xFF if beats.count < 0 else log_of(beats.count)
-    return opcode(op.HEARTBEAT_PUB_STATUS) + struct.pack(
+    return opcode(HEARTBEAT_PUB_STATUS) + struct.pack(
         "<BHBBBHH", status, beats.dst, log, beats.period_log, beats.ttl, beats.features, beats.net_index
     )
 
@@ -151,9 +190,9 @@ def _heartbeat_subscription(node: "Node", now: int, data: bytes) -> bytes:
         if beats.listen_src:
             beats.heard, beats.min_hops, beats.max_hops = 0, MAX_TTL, 0
     left = max(0, beats.listen_until - now + 999) // 1000
-    return opcode(op.HEARTBEAT_SUB_STATUS) + struct.pack(
+    return opcode(HEARTBEAT_SUB_STATUS) + struct.pack(
         "<BHHBBBB",
-        op.SUCCESS,
+        SUCCESS,
         beats.listen_src,
         beats.listen_dst,
         log_of(left),
@@ -164,27 +203,27 @@ def _heartbeat_subscription(node: "Node", now: int, data: bytes) -> bytes:
 
 
 _HANDLERS: "dict[int, Handler]" = {
-    op.BEACON_GET: _beacon,
-    op.BEACON_SET: _beacon,
-    op.TTL_GET: _ttl,
-    op.TTL_SET: _ttl,
-    op.FRIEND_GET: _friend,
-    op.FRIEND_SET: _friend,
-    op.PROXY_GET: _proxy,
-    op.PROXY_SET: _proxy,
-    op.RELAY_GET: _relay,
-    op.RELAY_SET: _relay,
-    op.TRANSMIT_GET: _transmit,
-    op.TRANSMIT_SET: _transmit,
-    op.IDENTITY_GET: _identity,
-    op.IDENTITY_SET: _identity,
-    op.POLL_TIMEOUT_GET: _poll_timeout,
-    op.NODE_RESET: _reset,
-    op.HEARTBEAT_PUB_GET: _heartbeat_publication,
-    op.HEARTBEAT_PUB_SET: _heartbeat_publication,
-    op.HEARTBEAT_SUB_GET: _heartbeat_subscription,
-    op.HEARTBEAT_SUB_SET: _heartbeat_subscription,
+    BEACON_GET: _beacon,
+    BEACON_SET: _beacon,
+    TTL_GET: _ttl,
+    TTL_SET: _ttl,
+    FRIEND_GET: _friend,
+    FRIEND_SET: _friend,
+    PROXY_GET: _proxy,
+    PROXY_SET: _proxy,
+    RELAY_GET: _relay,
+    RELAY_SET: _relay,
+    TRANSMIT_GET: _transmit,
+    TRANSMIT_SET: _transmit,
+    IDENTITY_GET: _identity,
+    IDENTITY_SET: _identity,
+    POLL_TIMEOUT_GET: _poll_timeout,
+    NODE_RESET: _reset,
+    HEARTBEAT_PUB_GET: _heartbeat_publication,
+    HEARTBEAT_PUB_SET: _heartbeat_publication,
+    HEARTBEAT_SUB_GET: _heartbeat_subscription,
+    HEARTBEAT_SUB_SET: _heartbeat_subscription,
 }
 _HANDLERS.update(config_keys.HANDLERS)
 _HANDLERS.update(config_models.HANDLERS)
-ConfigurationServer.OPCODES = (op.NETKEY_DELETE, op.COMPOSITION_GET) + tuple(_HANDLERS)
+ConfigurationServer.OPCODES = (NETKEY_DELETE, COMPOSITION_GET) + tuple(_HANDLERS)

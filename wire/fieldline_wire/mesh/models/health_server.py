@@ -7,8 +7,25 @@ import struct
 
 from fieldline_wire.codes import const
 from fieldline_wire.mesh.access import Model, opcode
-from fieldline_wire.mesh.models import opcodes as op
 from fieldline_wire.mesh.models.config_keys import size
+from fieldline_wire.mesh.models.opcodes import (
+    ATTENTION_GET,
+    ATTENTION_SET,
+    ATTENTION_SET_QUIET,
+    ATTENTION_STATUS,
+    FAULT_CLEAR,
+    FAULT_CLEAR_QUIET,
+    FAULT_GET,
+    FAULT_TEST,
+    FAULT_TEST_QUIET,
+    HEALTH_CURRENT,
+    HEALTH_FAULT_STATUS,
+    HEALTH_PERIOD_GET,
+    HEALTH_PERIOD_SET,
+    HEALTH_PERIOD_SET_QUIET,
+    HEALTH_PERIOD_STATUS,
+    HEALTH_SERVER,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,19 +42,19 @@ FAULT_SENSOR = const(0x80)  # vendor's: a sensor does not answer
 class HealthServer(Model):
     """`company` speaks of the vendor's faults; `attention_until` in ms, 0 when nobody asked."""
 
-    model_id = op.HEALTH_SERVER
+    model_id = HEALTH_SERVER
     OPCODES = (
-        op.FAULT_CLEAR,
-        op.FAULT_CLEAR_QUIET,
-        op.FAULT_GET,
-        op.FAULT_TEST,
-        op.FAULT_TEST_QUIET,
-        op.HEALTH_PERIOD_GET,
-        op.HEALTH_PERIOD_SET,
-        op.HEALTH_PERIOD_SET_QUIET,
-        op.ATTENTION_GET,
-        op.ATTENTION_SET,
-        op.ATTENTION_SET_QUIET,
+        FAULT_CLEAR,
+        FAULT_CLEAR_QUIET,
+        FAULT_GET,
+        FAULT_TEST,
+        FAULT_TEST_QUIET,
+        HEALTH_PERIOD_GET,
+        HEALTH_PERIOD_SET,
+        HEALTH_PERIOD_SET_QUIET,
+        ATTENTION_GET,
+        ATTENTION_SET,
+        ATTENTION_SET_QUIET,
     )
 
     def __init__(self, faults_company: int) -> None:
@@ -66,39 +83,39 @@ class HealthServer(Model):
     def published(self, now: int) -> "bytes | None":
         """Health Current Status."""
         head = struct.pack("<BH", self._test, self.faults_company)
-        return opcode(op.HEALTH_CURRENT) + head + bytes(self.current)
+        return opcode(HEALTH_CURRENT) + head + bytes(self.current)
 
     def receive(self, now: int, message: "Access", code: int, data: bytes) -> "bytes | None":
         """Handles one message."""
-        if code in (op.ATTENTION_GET, op.ATTENTION_SET, op.ATTENTION_SET_QUIET):
+        if code in (ATTENTION_GET, ATTENTION_SET, ATTENTION_SET_QUIET):
             return self._attention(now, code, data)
-        if code in (op.HEALTH_PERIOD_GET, op.HEALTH_PERIOD_SET, op.HEALTH_PERIOD_SET_QUIET):
+        if code in (HEALTH_PERIOD_GET, HEALTH_PERIOD_SET, HEALTH_PERIOD_SET_QUIET):
             return self._period(code, data)
         test = -1
-        if code in (op.FAULT_TEST, op.FAULT_TEST_QUIET):
+        if code in (FAULT_TEST, FAULT_TEST_QUIET):
             test, data = size(data, 3)[0], data[1:]
         if struct.unpack("<H", size(data, 2))[0] != self.faults_company:
             return None
         if test >= 0:
             self._test = test
-        elif code in (op.FAULT_CLEAR, op.FAULT_CLEAR_QUIET):
+        elif code in (FAULT_CLEAR, FAULT_CLEAR_QUIET):
             self.registered = list(self.current)
-        if code in (op.FAULT_CLEAR_QUIET, op.FAULT_TEST_QUIET):
+        if code in (FAULT_CLEAR_QUIET, FAULT_TEST_QUIET):
             return None
         head = struct.pack("<BH", self._test, self.faults_company)
-        return opcode(op.HEALTH_FAULT_STATUS) + head + bytes(self.registered)
+        return opcode(HEALTH_FAULT_STATUS) + head + bytes(self.registered)
 
     def _attention(self, now: int, code: int, data: bytes) -> "bytes | None":
-        if code != op.ATTENTION_GET:
+        if code != ATTENTION_GET:
             self.attention_until = now + 1000 * size(data, 1)[0]
-            if code == op.ATTENTION_SET_QUIET:
+            if code == ATTENTION_SET_QUIET:
                 return None
         left = max(0, self.attention_until - now + 999) // 1000
-        return opcode(op.ATTENTION_STATUS) + bytes((left,))
+        return opcode(ATTENTION_STATUS) + bytes((left,))
 
     def _period(self, code: int, data: bytes) -> "bytes | None":
-        if code != op.HEALTH_PERIOD_GET:
+        if code != HEALTH_PERIOD_GET:
             self.fast_period = size(data, 1)[0] & 0x0F
-            if code == op.HEALTH_PERIOD_SET_QUIET:
+            if code == HEALTH_PERIOD_SET_QUIET:
                 return None
-        return opcode(op.HEALTH_PERIOD_STATUS) + bytes((self.fast_period,))
+        return opcode(HEALTH_PERIOD_STATUS) + bytes((self.fast_period,))

@@ -9,7 +9,18 @@ import struct
 from fieldline_wire.codes import const
 from fieldline_wire.errors import PeerError
 from fieldline_wire.mesh.access import Model, opcode
-from fieldline_wire.mesh.models import opcodes as op
+from fieldline_wire.mesh.models.opcodes import (
+    SENSOR_CADENCE_GET,
+    SENSOR_CADENCE_SET,
+    SENSOR_CADENCE_SET_QUIET,
+    SENSOR_CADENCE_STATUS,
+    SENSOR_DESCRIPTOR_GET,
+    SENSOR_DESCRIPTOR_STATUS,
+    SENSOR_GET,
+    SENSOR_SERVER,
+    SENSOR_SETUP_SERVER,
+    SENSOR_STATUS,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,8 +62,8 @@ class Sensor:
 class SensorServer(Model):
     """Answers for `sensors`; publishes them all."""
 
-    model_id = op.SENSOR_SERVER
-    OPCODES = (op.SENSOR_DESCRIPTOR_GET, op.SENSOR_GET)
+    model_id = SENSOR_SERVER
+    OPCODES = (SENSOR_DESCRIPTOR_GET, SENSOR_GET)
 
     def __init__(self, sensors: "list[Sensor]") -> None:
         super().__init__()
@@ -62,7 +73,7 @@ class SensorServer(Model):
         """Sensor Status of all sensors."""
         for one in self.sensors:
             one.told, one.told_at = one.read(), now
-        return opcode(op.SENSOR_STATUS) + b"".join([one.marshalled() for one in self.sensors])
+        return opcode(SENSOR_STATUS) + b"".join([one.marshalled() for one in self.sensors])
 
     def divisor(self) -> int:
         """By what the publish period is divided now: the fastest cadence whose range a value is in (4.1.3.6)."""
@@ -95,7 +106,7 @@ class SensorServer(Model):
             elif now - one.told_at >= cadence.min_ms and cadence.triggered(one.told, value):
                 one.told, one.told_at = value, now
                 if self.node is not None:
-                    self.node.publish(now, self, opcode(op.SENSOR_STATUS) + one.marshalled())
+                    self.node.publish(now, self, opcode(SENSOR_STATUS) + one.marshalled())
         return wait
 
     def receive(self, now: int, message: "Access", code: int, data: bytes) -> "bytes | None":
@@ -104,22 +115,22 @@ class SensorServer(Model):
             raise PeerError("a property id of %d bytes" % len(data))
         wanted = data[0] | data[1] << 8 if data else 0
         found = [one for one in self.sensors if not data or one.property == wanted]
-        if code == op.SENSOR_GET:
+        if code == SENSOR_GET:
             if data and not found:  # 4.3.1.2.2: a property of no length
-                return opcode(op.SENSOR_STATUS) + struct.pack("<BH", _NO_LENGTH << 1 | 1, wanted)
-            return opcode(op.SENSOR_STATUS) + b"".join([one.marshalled() for one in found])
+                return opcode(SENSOR_STATUS) + struct.pack("<BH", _NO_LENGTH << 1 | 1, wanted)
+            return opcode(SENSOR_STATUS) + b"".join([one.marshalled() for one in found])
         if data and not found:
-            return opcode(op.SENSOR_DESCRIPTOR_STATUS) + data
+            return opcode(SENSOR_DESCRIPTOR_STATUS) + data
         # 4.1.1: tolerances, sampling function, measurement period and update interval: all "not known".
         rows = [struct.pack("<H", one.property) + bytes(6) for one in found]
-        return opcode(op.SENSOR_DESCRIPTOR_STATUS) + b"".join(rows)
+        return opcode(SENSOR_DESCRIPTOR_STATUS) + b"".join(rows)
 
 
 class SensorSetupServer(Model):
     """Keeps each sensor's cadence (4.3.2)."""
 
-    model_id = op.SENSOR_SETUP_SERVER
-    OPCODES = (op.SENSOR_CADENCE_GET, op.SENSOR_CADENCE_SET, op.SENSOR_CADENCE_SET_QUIET)
+    model_id = SENSOR_SETUP_SERVER
+    OPCODES = (SENSOR_CADENCE_GET, SENSOR_CADENCE_SET, SENSOR_CADENCE_SET_QUIET)
 
     def __init__(self, sensors: "list[Sensor]") -> None:
         super().__init__()
@@ -131,13 +142,13 @@ class SensorSetupServer(Model):
             raise PeerError("no property id")
         for one in self.sensors:
             if one.property == data[0] | data[1] << 8:
-                if code != op.SENSOR_CADENCE_GET:
+                if code != SENSOR_CADENCE_GET:
                     one.cadence = _cadence(one, data[2:])
-                answer = opcode(op.SENSOR_CADENCE_STATUS) + data[:2] + one.cadence
+                answer = opcode(SENSOR_CADENCE_STATUS) + data[:2] + one.cadence
                 break
         else:
-            answer = opcode(op.SENSOR_CADENCE_STATUS) + data[:2]
-        return None if code == op.SENSOR_CADENCE_SET_QUIET else answer
+            answer = opcode(SENSOR_CADENCE_STATUS) + data[:2]
+        return None if code == SENSOR_CADENCE_SET_QUIET else answer
 
 
 class Cadence:
