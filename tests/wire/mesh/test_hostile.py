@@ -163,7 +163,7 @@ def bounded(node: Node) -> None:
     assert len(node.transport.reassembly._done) <= MAX_DONE
     assert len(node.replay._highest) <= 32
     assert len(node.air._queue) <= 32
-    assert len(node.network._seen._new) + len(node.network._seen._old) <= 64
+    assert len(node.network._seen._new) + len(node.network._seen._old) <= 128
     assert len(node.transport._outgoing) + len(node.transport._waiting) <= 8
     assert len(node.network.subnets) <= 3 and len(node.keys.app_keys) <= 4
 
