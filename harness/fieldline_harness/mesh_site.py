@@ -31,6 +31,10 @@ PATIENCE_MS = 30_000
 ACK_REPORTS, ACK_AFTER_MS = 3, 25_000
 
 
+GATEWAY_PROCESSOR = Processor(again_us=20, header_us=40, decode_us=150, encode_us=100, own_us=100)
+"""A Raspberry Pi, behind a radio like the nodes'."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a site is. Times in ms, metres."""
@@ -47,13 +51,13 @@ class Plan:
     thinned: bool = True
     copies: int = 2
     """Copies of a node's own adverts after the first (Network Transmit Count)."""
-    relay_copies: int = 1
-    ttl: int = 7
+    relay_copies: int = 0
+    ttl: int = 6
     seed: int = 1
     physics: Physics = field(default_factory=Physics)
     processor: Processor = field(default_factory=Processor)
     gateway_processor: Processor = field(
-        default_factory=lambda: Processor(again_us=20, header_us=40, decode_us=150, encode_us=100)
+        default_factory=lambda: GATEWAY_PROCESSOR
     )
 
 
@@ -78,7 +82,7 @@ def mesh_node(address: int, model: SealedModel, seed: int, sources: int) -> Node
     config = ConfigurationServer(Composition(COMPANY, 1, 1, sources, 3, elements))
     elements[0].models = [config, model]
     rng = random.Random(seed * 100_003 + address)
-    node = Node(Aes, rng.randbytes, MemoryStore(), elements, replays=sources, incoming=16 if sources > 32 else 4)
+    node = Node(Aes, rng.randbytes, MemoryStore(), elements, replays=sources, incoming=64 if sources > 32 else 4)
     node.join(0, address, address.to_bytes(2, "big") * 8, NET_KEY, 0, 0)
     node.keys.app_keys.append(AppKey(0, 0, ApplicationKey(Aes, APP_KEY)))
     model.state.binds.append(0)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 RECORD = const(2)
 
+WINDOW = const(64)  # numbers below the highest that are told apart: two long segmented messages
+_ALL = (1 << 64) - 1
 REPLAY_BLOCK = const(16)  # numbers of a source refused at worst after a reset; one flash write for so many
 
 
@@ -42,18 +44,23 @@ class Cache:
 
 
 class ReplayList:
-    """The highest (IV index, sequence number) taken of each source.
+    """What was taken of each source: the highest (IV index, sequence number), and which of the WINDOW below it.
+
+    Nothing is taken twice. That numbers below the highest may still come once is wider than 3.8.8, which refuses
+    them: a segmented message keeps the number that it set out with, and would be refused for good if but its first
+    segment was overtaken by an acknowledgment or another message of the same node.
 
     Stored are ceilings: after a reset a source is heard again from its stored ceiling on, so that nothing
     taken before is taken twice, and at most REPLAY_BLOCK of its numbers are refused for no fault of its own.
     """
 
-    __slots__ = ("_ceilings", "_highest", "_size", "_store", "full")
+    __slots__ = ("_below", "_ceilings", "_highest", "_size", "_store", "full")
 
     def __init__(self, store: "Store", size: int) -> None:
         self._store = store
         self._size = size
         self._highest: dict[int, int] = {}
+        self._below: dict[int, int] = {}  # bit i: highest - 1 - i was taken, or is not to be
         self._ceilings: dict[int, int] = {}
         self.full = 0  # messages refused for want of room
 
@@ -63,27 +70,38 @@ class ReplayList:
         for at in range(0, len(data) // 9 * 9, 9):
             src, iv_index, seq = struct.unpack_from(">HI3s", data, at)
             self._highest[src] = self._ceilings[src] = iv_index << 24 | int.from_bytes(seq, "big")
+            self._below[src] = _ALL
 
     def fresh(self, src: int, iv_index: int, seq: int) -> bool:
-        """Whether a message of `src` under these numbers can be taken: newer, and there is room."""
+        """Whether a message of `src` under these numbers can be taken: it was not, and there is room."""
         highest = self._highest.get(src)
         if highest is None:
             if len(self._highest) < self._size:
                 return True
             self.full += 1
             return False
-        return iv_index << 24 | seq > highest
+        back = highest - (iv_index << 24 | seq)
+        return back < 0 or (0 < back <= WINDOW and not self._below[src] >> back - 1 & 1)
 
     def take(self, src: int, iv_index: int, seq: int) -> None:
         """Marks a message as taken, its MIC being right. Call it before the message takes effect."""
         value = iv_index << 24 | seq
-        if value <= self._highest.get(src, -1):
+        ahead = value - self._highest.get(src, -1)
+        if src in self._highest and ahead <= 0:
+            if ahead >= -WINDOW:
+                self._below[src] |= 1 << -ahead >> 1
             return
         if value > self._ceilings.get(src, -1):
             ceilings = dict(self._ceilings)
             ceilings[src] = iv_index << 24 | min(seq + REPLAY_BLOCK, MAX_SEQ)
             self._save(ceilings)  # where it raises, nothing was taken
             self._ceilings = ceilings
+        if src not in self._highest:
+            self._below[src] = 0
+        elif ahead <= WINDOW:  # the highest so far becomes bit ahead - 1
+            self._below[src] = (self._below[src] << 1 | 1) << ahead - 1 & _ALL
+        else:
+            self._below[src] = 0
         self._highest[src] = value
 
     def forget(self, iv_index: int) -> None:
@@ -91,11 +109,13 @@ class ReplayList:
         for src in list(self._highest):
             if self._highest[src] >> 24 < iv_index - 1:
                 del self._highest[src]
+                del self._below[src]
                 self._ceilings.pop(src, None)
 
     def clear(self) -> None:
         """The node leaves its network."""
         self._highest = {}
+        self._below = {}
         self._ceilings = {}
         self._save(self._ceilings)
 

@@ -96,7 +96,7 @@ class Reassembly:
     def __init__(self, size: int = MAX_INCOMING) -> None:
         self._size = size
         self.incoming: dict[int, Incoming] = {}  # by source
-        self._done: list[list[int]] = []  # [source, SeqAuth, last segment, highest seq heard]
+        self._done: list[list[int]] = []  # [source, SeqAuth, last segment, highest seq heard, when answered]
         self.refused = 0  # messages for which no slot was free
 
     def slot(self, now: int, fresh: Incoming) -> bool:
@@ -110,22 +110,24 @@ class Reassembly:
         self.incoming[fresh.src] = fresh
         return True
 
-    def finish(self, message: Incoming, seq: int) -> None:
+    def finish(self, now: int, message: Incoming, seq: int) -> None:
         """The message is whole and was delivered, or was refused for good."""
         self.incoming.pop(message.src, None)
         self._done = [row for row in self._done if row[0] != message.src][-(MAX_DONE - 1) :]
-        self._done.append([message.src, message.seq_auth, message.last, seq])
+        self._done.append([message.src, message.seq_auth, message.last, seq, now])
 
-    def late(self, src: int, seq_auth: int, seq: int) -> "int | None":
-        """Segment count - 1 of a finished message, if a segment of it is to be answered once more.
+    def late(self, now: int, src: int, seq_auth: int, seq: int) -> "int | None":
+        """Of a segment of a finished message: segment count - 1 where it is to be answered once more, else -1.
 
-        Only one with a new sequence number is: what is played back verbatim gets no answer.
+        None where it is of no such message. Only one with a new sequence number is answered, for what is played
+        back verbatim gets nothing, and one of those that come together.
         """
         for row in self._done:
             if row[0] == src and row[1] == seq_auth:
-                if seq <= row[3]:
-                    return None
+                if seq <= row[3] or now - row[4] < ACK_MS:
+                    return -1
                 row[3] = seq
+                row[4] = now
                 return row[2]
         return None
 
@@ -185,7 +187,8 @@ class Outgoing:
         self.tries += 1
         missing = [one for one in self.segments if self.missing >> one.offset & 1]
         wait = SEGMENT_MS + PER_TTL_MS * self.ttl if self.unicast else _GROUP_MS
-        self.due = now + wait + pacing * len(missing)
+        # Twice as long each time: where it is the mesh that is busy, more of the same does not help.
+        self.due = now + (wait + pacing * len(missing) << self.tries - 1)
         return missing
 
     def acknowledged(self, block: int) -> bool:

@@ -331,9 +331,9 @@ class Transport:
         unicast = is_unicast(pdu.dst)
         message = self.reassembly.incoming.get(pdu.src)
         if message is None or message.seq_auth != auth:
-            last = self.reassembly.late(pdu.src, auth, pdu.seq)
+            last = self.reassembly.late(now, pdu.src, auth, pdu.seq)
             if last is not None:
-                if unicast:
+                if unicast and last >= 0:
                     all_bits = (1 << last + 1) - 1
                     self._acknowledge(now, subnet, pdu.dst, pdu.src, pdu.ttl, auth, all_bits)
                 return
@@ -349,7 +349,7 @@ class Transport:
         message.add(now, segment, unicast, self.default_ttl)
         if not message.complete():
             return
-        self.reassembly.finish(message, pdu.seq)
+        self.reassembly.finish(now, message, pdu.seq)
         if unicast:
             self._acknowledge(now, subnet, pdu.dst, pdu.src, pdu.ttl, auth, message.have)
         upper = b"".join(message.parts)

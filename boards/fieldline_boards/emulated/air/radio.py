@@ -90,12 +90,14 @@ class Radio:
         overlapping = [
             other for other in recent if other is not one and other.start < one.end and one.start < other.end
         ]
-        third = physics.scan_us
+        third, channel, start, end = physics.scan_us, one.channel, one.start, one.end
+        phases, busy_from, busy_until = self._phase, self._busy_from, self._busy_until
         for receiver, dbm in self.links[one.sender].items():
-            phase = one.start + self._phase[receiver]
-            if phase // third % 3 != one.channel or phase // third != (one.end + self._phase[receiver]) // third:
+            phase = phases[receiver]
+            window = (start + phase) // third
+            if window % 3 != channel or window != (end + phase) // third:
                 continue
-            if self._busy_from[receiver] < one.end and one.start < self._busy_until[receiver]:
+            if busy_from[receiver] < end and start < busy_until[receiver]:
                 continue
             strength = dbm + rng.gauss(0.0, physics.fading_db)
             if strength < physics.sensitivity_dbm:
