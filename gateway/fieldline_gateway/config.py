@@ -140,8 +140,6 @@ class ListenerConfig:
     websocket: bool
     nodes: bool
     """Nodes with Wi-Fi come in through it (links/mqtt.py)."""
-    certificates: tuple[Path, ...] = ()
-    """Its own certificate and the CA of its clients: PEM files."""
     private: tuple[Path, ...] = ()
     """Files that nobody else may read."""
 
@@ -171,12 +169,6 @@ class Config:
     def listener_door(self) -> Path:
         """Where the gateway itself gives readings to its listener, whatever that asks of others."""
         return self.data / "listener.sock"
-
-    @property
-    def certificates(self) -> list[tuple[str, Path]]:
-        """(whose, PEM file) of all that end one day."""
-        found = [(f"sink {sink.name}", path) for sink in self.sinks for path in sink.mqtt.certificates]
-        return found + [("listener", path) for path in (self.listener.certificates if self.listener else ())]
 
     @property
     def private(self) -> list[Path]:
@@ -288,7 +280,6 @@ def _listener(table: Table, folder: Path) -> ListenerConfig:
         security=_security(table, folder),
         websocket=bool(table.get("websocket", bool, True)),
         nodes=bool(table.get("nodes", bool, False)),
-        certificates=tuple(folder / name for key in _PEM if (name := table.get(key, str)) is not None),
         private=tuple(folder / name for key in _PRIVATE if (name := table.get(key, str)) is not None),
     )
     try:
@@ -298,7 +289,6 @@ def _listener(table: Table, folder: Path) -> ListenerConfig:
     return found
 
 
-_PEM = ("tls_cert", "client_ca")
 _PRIVATE = ("tls_key", "password_file")
 
 

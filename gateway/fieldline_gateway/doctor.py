@@ -66,8 +66,8 @@ def examine(config: Config, now_ms: int) -> Iterator[Check]:
     for sink in config.sinks:
         for address in sink.mqtt.addresses:
             yield asyncio.run(_broker(sink, address))
-    for whose, path in config.certificates:
-        yield _certificate(whose, path, now_ms)
+    for path in config.alerts.certificates:
+        yield _certificate(path, now_ms)
 
 
 def _status(config: Config) -> dict[str, Any] | None:
@@ -254,12 +254,15 @@ async def _broker(sink: SinkConfig, address: Address) -> Check:
     return Check(name, "ok", f"{address} takes us, MQTT {version}, in {taken_ms:.0f} ms")
 
 
-def _certificate(whose: str, path: Path, now_ms: int) -> Check:
-    name = f"certificate of {whose}"
+def _certificate(path: Path, now_ms: int) -> Check:
+    name = "certificate"
     try:
-        days = (certificates.end_ms(path) - now_ms) / DAY_MS
+        end_ms = certificates.end_ms(path)
     except UsageError as error:
         return Check(name, "failed", str(error), "give the file that the configuration names")
+    if end_ms is None:
+        return Check(name, "skipped", f"{path} is a bundle of CAs, of which some always end")
+    days = (end_ms - now_ms) / DAY_MS
     if days < 0:
         return Check(name, "failed", f"{path} ended {-days:.0f} days ago", "have a new one made")
     soon = days < SOON_DAYS

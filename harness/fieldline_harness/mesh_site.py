@@ -56,9 +56,7 @@ class Plan:
     seed: int = 1
     physics: Physics = field(default_factory=Physics)
     processor: Processor = field(default_factory=Processor)
-    gateway_processor: Processor = field(
-        default_factory=lambda: GATEWAY_PROCESSOR
-    )
+    gateway_processor: Processor = field(default_factory=lambda: GATEWAY_PROCESSOR)
 
 
 class MemoryStore:
@@ -82,7 +80,9 @@ def mesh_node(address: int, model: SealedModel, seed: int, sources: int) -> Node
     config = ConfigurationServer(Composition(COMPANY, 1, 1, sources, 3, elements))
     elements[0].models = [config, model]
     rng = random.Random(seed * 100_003 + address)
-    node = Node(Aes, rng.randbytes, MemoryStore(), elements, replays=sources, incoming=64 if sources > 32 else 4)
+    node = Node(
+        Aes, rng.randbytes, MemoryStore(), elements, replays=sources, incoming=64 if sources > 32 else 4
+    )
     node.join(0, address, address.to_bytes(2, "big") * 8, NET_KEY, 0, 0)
     node.keys.app_keys.append(AppKey(0, 0, ApplicationKey(Aes, APP_KEY)))
     model.state.binds.append(0)
@@ -106,7 +106,7 @@ class Said:
 class Reporter:
     """A node with its session; readings come every `report_ms`."""
 
-    def __init__(self, site: "Site", address: int) -> None:
+    def __init__(self, site: Site, address: int) -> None:
         self.site = site
         self.address = address
         self.id = b"sim " + address.to_bytes(4, "big")
@@ -172,7 +172,7 @@ class Reporter:
 class Gateway:
     """The other end: opens what comes, keeps the numbers, acknowledges."""
 
-    def __init__(self, site: "Site") -> None:
+    def __init__(self, site: Site) -> None:
         self.site = site
         self.model = SealedModel(SEALED_GATEWAY, self._received, 4 * site.plan.nodes)
         self.node = mesh_node(GATEWAY, self.model, site.plan.seed, 4 * site.plan.nodes)
@@ -243,7 +243,8 @@ class Site:
         rng = random.Random(plan.seed)
         places = {GATEWAY: (0.0, plan.depth / 2)}
         places |= {
-            FIRST + number: (rng.uniform(0, plan.width), rng.uniform(0, plan.depth)) for number in range(plan.nodes)
+            FIRST + number: (rng.uniform(0, plan.width), rng.uniform(0, plan.depth))
+            for number in range(plan.nodes)
         }
         self.links = path_loss(places, plan.physics, rng)
         self.stop_at = 0
@@ -268,7 +269,10 @@ class Site:
         physics, rng = self.plan.physics, random.Random(self.plan.seed)
         return {
             receiver: {
-                sender: sum(dbm + rng.gauss(0, physics.fading_db) >= physics.sensitivity_dbm for _ in range(50)) / 50
+                sender: sum(
+                    dbm + rng.gauss(0, physics.fading_db) >= physics.sensitivity_dbm for _ in range(50)
+                )
+                / 50
                 for sender, dbm in row.items()
             }
             for receiver, row in self.links.items()

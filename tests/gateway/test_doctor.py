@@ -125,7 +125,7 @@ def certificate(path: Path, days: float) -> None:
 def test_a_certificate_that_ends(tmp_path: Path, days: float, state: str) -> None:
     certificate(tmp_path / "ca.pem", days)
     text = f'{plain(tmp_path)}[[sink]]\nkind = "json"\nurl = "mqtts://127.0.0.1:9"\ntls_ca = "ca.pem"\n'
-    assert checks(tmp_path, text)["certificate of sink json"].state == state
+    assert checks(tmp_path, text)["certificate"].state == state
 
 
 def test_beside_a_gateway_that_runs(tmp_path: Path) -> None:

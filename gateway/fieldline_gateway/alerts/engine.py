@@ -16,9 +16,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
-from cryptography import x509
-
-from fieldline_gateway import logs
+from fieldline_gateway import certificates, logs
 from fieldline_gateway.alerts.book import AlertError, Book
 from fieldline_gateway.alerts.config import AlertConfig
 from fieldline_gateway.alerts.deliver import Delivery
@@ -248,11 +246,10 @@ def _ends(paths: tuple[Path, ...]) -> dict[str, int]:
     found = {}
     for path in paths:
         try:
-            certificates = x509.load_pem_x509_certificates(path.read_bytes())
-        except (OSError, ValueError) as error:
+            end_ms = certificates.end_ms(path)
+        except UsageError as error:
             logs.event(logs.WARNING, "certificate-unread", file=path, error=error)
             continue
-        ends = [int(each.not_valid_after_utc.timestamp() * 1000) for each in certificates]
-        if len(ends) <= 20:  # else it is a system's bundle, where some CA always ends
-            found[str(path)] = min(ends)
+        if end_ms is not None:
+            found[str(path)] = end_ms
     return found
