@@ -24,12 +24,14 @@ _KEYS = (
     ("`[pins]` `led`, `reflex`, `outputs`", "GPIO numbers as text: the board's LED, the pin that a stall moves, "
      "what a Command may drive"),
     ("`[pins]` `named`", 'outputs that `machine.Pin` knows by a name alone, such as `"LED"` of a Pico W'),
+    ("`pin_names`, `[pins]` `named` of a computer", 'what Blinka\'s module `board` calls a GPIO (`"D%d"`), and pins '
+     "that it knows by a name alone"),
     ("`[[header]]` `side`, `block`, `first`, `step`, `pins`", "a row of pins from the top: `left` or `right`, the "
      'header\'s name, how its pins are numbered; `"36 VP"` is GPIO 36 that says VP there, no number is a supply'),
     ("`[onboard]`", "pins that the board itself uses, and what for: nothing else may have them"),
     ("`[radio]` `kinds`, `[radio.lora]`", "`wifi`, `ble`; chip (`sx1262`, `sx1276`), bands in MHz, SPI and wires"),
     ("`[[bus]]`, `[[sensor]]`", "I2C and 1-Wire buses; sensors by kind, at a pin or on a bus"),
-    ("`[flash]`", "`size`; `storage` (RP2) or `app` (ESP32); `files`; the regions `state` and `outbox`, each with "
+    ("`[flash]`", "`size`; `storage` (RP2) or `app` (ESP32); `files`; the regions `state`, `outbox` and for updates `update`, `slot_a`, `slot_b`, each with "
      "`start` and `length`, on an ESP32 a `label`"),
     ("`[budget]`", "`mpy_bytes`, `heap_bytes`, `frozen_heap_bytes`, and bytes by file: a build over one fails"),
 )  # fmt: skip

@@ -36,6 +36,7 @@ _CIRCUITPYTHON_SCRIPTS = ("boot.py", "code.py", "safemode.py")
 _SETTINGS = "settings.toml"
 _LIBRARY = Path("lib")  # on CircuitPython's sys.path
 _NODE = "fieldline_node"
+_WIFI = "fieldline_node.drivers.micropython.wifi"
 _PACKAGES = (_NODE, "fieldline_wire")
 _MANIFEST = "manifest.py"
 _FROZEN = Path("modules")  # beside the manifest
@@ -154,7 +155,8 @@ def _gathered(
     `text` gives a source as it is to be taken. The files are the caller's for as long as this lasts.
     """
     files = {Path(name).name: _script(name) for name in scripts}
-    sources = _closure(_sensors(spec).union(*(_imports(_as_written(file)) for file in files.values())), text)
+    ours = (_imports(_as_written(file)) for file in files.values())
+    sources = _closure(_sensors(spec).union(_wifi(spec, scripts), *ours), text)
     _clear(out_dir)
     for name, source in files.items():
         shutil.copyfile(source, out_dir / name)
@@ -218,6 +220,11 @@ def _sensors(spec: BoardSpec) -> set[str]:
         if _source(module) is None:
             raise BoardError(f"{spec.name}: the node knows no sensor of kind '{sensor.kind}' ({sensor.name})")
     return set(modules)
+
+
+def _wifi(spec: BoardSpec, scripts: tuple[str, ...]) -> set[str]:
+    """The driver of the board's Wi-Fi, where it has any and the interpreter is MicroPython."""
+    return {_WIFI} if "wifi" in spec.radio.kinds and "main.py" in scripts else set()
 
 
 def _closure(modules: Iterable[str], text: Callable[[Path], str]) -> dict[str, str]:

@@ -12,12 +12,12 @@ from pathlib import Path
 
 from fieldline_boards import sensors
 from fieldline_boards.chips import CHIPS, LINUX, NODE_CHIPS, Chip
-from fieldline_boards.circuitpython import read_circuitpython
+from fieldline_boards.circuitpython import pin_names, read_circuitpython
 from fieldline_boards.errors import BoardError
 from fieldline_boards.flashmap import LARGEST_FLASH, read_flash
 from fieldline_boards.pins import BoardPins
 from fieldline_boards.radio import read_radio
-from fieldline_boards.spec import FROZEN_HEAP_BYTES, BoardSpec, Budget, HostSpec, SensorSpec
+from fieldline_boards.spec import FROZEN_HEAP_BYTES, SELECTOR_BYTES, BoardSpec, Budget, HostSpec, SensorSpec
 from fieldline_host.tomlfile import ConfigError, Table, TomlFile
 from fieldline_wire.codes import KEY_PULSES, KEY_REJECT_US, KEY_STALL_MS
 
@@ -34,6 +34,9 @@ _SETTINGS: dict[str, dict[str, tuple[int, int, int, int]]] = {
     "chip_temperature": {},
     **{kind: {} for kind in sensors.KINDS},
 }
+
+# A computer has no converter and no 1-Wire bus that Blinka drives.
+_HOST_KINDS = tuple(kind for kind in _SETTINGS if kind not in ("ds18b20", "voltage"))
 
 
 def catalog_folder() -> Path:
@@ -61,11 +64,21 @@ def load_board(name: str, folder: Path | None = None) -> BoardSpec:
     spec = load_any(name, folder)
     if isinstance(spec, HostSpec):
         raise BoardError(
-            f"{spec.name} runs Linux and the gateway, not the node's firmware: nothing is built for it or put on it. "
-            "Reading sensors at its own pins (by Blinka, in the gateway) is planned and not there yet; "
-            f"until then put a node beside it. Its pins: fieldline board show {spec.name}"
+            f"{spec.name} runs Linux: nothing is built for it or put on it. To read sensors at its own pins: "
+            f"fieldline pins run --board {spec.name}"
         )
     return spec
+
+
+def load_host(name: str, folder: Path | None = None) -> HostSpec:
+    """The computer called `name`, as load_board; BoardError for a board, which runs the node by itself."""
+    spec = load_any(name, folder)
+    if isinstance(spec, HostSpec):
+        return spec
+    raise BoardError(
+        f"{spec.name} is a microcontroller: it runs the node by itself. Put it there with: "
+        f"fieldline node install --board {spec.name} --port PORT"
+    )
 
 
 def load_any(name: str, folder: Path | None = None) -> BoardSpec | HostSpec:
@@ -123,6 +136,8 @@ def _board(file: TomlFile) -> BoardSpec:
         files_bytes=flash.files_bytes,
         state=flash.state,
         outbox=flash.outbox,
+        update=flash.update,
+        slots=flash.slots,
         flash=flash.map,
         budget=_budget(root.table("budget")),
         circuitpython=circuitpython,
@@ -134,13 +149,22 @@ def _board(file: TomlFile) -> BoardSpec:
 def _host(file: TomlFile, chip: Chip) -> HostSpec:
     root = file.root
     pins = BoardPins(root, chip, None)
+    radio = read_radio(root.table("radio"), chip, pins)
+    wiring = sensors.Wiring(chip, root.tables("bus"), pins)
+    fitted = tuple(_sensors(root.tables("sensor"), pins, wiring, chip))
+    led, reflex, outputs = pins.led(), pins.named("reflex", "reflex"), pins.outputs()
     spec = HostSpec(
         name=_name(file),
         title=root.need("title", str),
         chip=chip,
         notes=root.strings("notes"),
         pinout=pins.pinout,
-        radio=read_radio(root.table("radio"), chip, pins),
+        radio=radio,
+        pin_names=pin_names(root) if chip.gpio else "%d",
+        led=led,
+        reflex=reflex,
+        outputs=outputs,
+        sensors=fitted,
     )
     file.finish()
     return spec
@@ -171,7 +195,7 @@ def _sensors(
         if name in seen:
             raise table.error("name", f"there are two sensors called '{name}'")
         seen.add(name)
-        kind = table.choice("kind", tuple(_SETTINGS))
+        kind = table.choice("kind", _HOST_KINDS if chip.family == LINUX else tuple(_SETTINGS))
         counted += kind == "tachometer"
         if chip.counters and counted > chip.counters:
             raise table.error(
@@ -194,4 +218,5 @@ def _budget(table: Table) -> Budget:
         heap_bytes=table.integer("heap_bytes", low=1, high=LARGEST_FLASH),
         files={key: files.integer(key, low=1, high=LARGEST_FLASH) for key in file_keys},
         frozen_heap_bytes=table.integer("frozen_heap_bytes", FROZEN_HEAP_BYTES, low=1, high=LARGEST_FLASH),
+        selector_bytes=table.integer("selector_bytes", SELECTOR_BYTES, low=1, high=LARGEST_FLASH),
     )

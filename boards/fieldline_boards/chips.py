@@ -217,6 +217,17 @@ CHIPS: dict[str, Chip] = {
             adc={},
             functions=_BCM_MORE,
         ),
+        Chip(
+            name="blinka",
+            title="computer that Blinka knows",
+            family=LINUX,
+            archs=(),
+            prefix="",
+            gpio=frozenset(),  # its pins are named in [pins]
+            i2c=(0, 1),
+            adc={},
+            functions={},
+        ),
     )
 }
 NODE_CHIPS = tuple(name for name, chip in CHIPS.items() if chip.family != LINUX)

@@ -64,7 +64,7 @@ def read_circuitpython(
         _check_counters(table, moved, counted, places)
     return CircuitPython(
         board=table.need("board", str),
-        pin_names=_pin_names(table),
+        pin_names=pin_names(table),
         drive_bytes=table.integer("drive", low=64 * 1024, high=LARGEST_DRIVE),
         slots=table.integer("slots", low=LEAST_SLOTS, high=MOST_SLOTS),
         pins={name: pin for name, pin in places.items() if moved.has(name) and pin is not None},
@@ -91,6 +91,7 @@ STORE = {STORE!r}
 STORE_SLOTS = {how.slots}
 STORE_STATE = {STATE_SECTORS}
 STORE_OUTBOX = {how.slots - STATE_SECTORS - SPARE_SLOTS}
+FLASH_UPDATE = None
 """
 
 
@@ -103,7 +104,8 @@ def settings_file(*, development: bool) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _pin_names(table: Table) -> str:
+def pin_names(table: Table) -> str:
+    """What the module board calls a GPIO, a format with one %d."""
     text = table.need("pin_names", str)
     if text.count("%") != 1 or "%d" not in text:
         raise table.error("pin_names", f"'{text}' must hold one %d, the pin's number, as in GP%d")

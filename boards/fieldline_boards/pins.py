@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
-from fieldline_boards.chips import Chip
+from fieldline_boards.chips import LINUX, Chip
 from fieldline_boards.spec import Header, HeaderPin, Pin, Pinout, Use
 from fieldline_host.tomlfile import Table
 
@@ -84,7 +84,7 @@ class BoardPins:
     def sensor(self, table: Table, name: str) -> Pin:
         """The input pin of a sensor."""
         text = table.need("pin", str)
-        if text in self._named:
+        if text in self._named and self._chip.family != LINUX:
             raise table.error("pin", f"pin {text} is no GPIO of the chip, and no input; give a GPIO's number")
         return self._take(table, "pin", text, Use("sensor", f"sensor '{name}'", name), output=False)
 

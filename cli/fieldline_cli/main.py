@@ -28,6 +28,7 @@ PARTS = {
     "gateway": Part("fieldline_gateway.cli", "run, check and look at a gateway"),
     "node": Part("fieldline_boards.node_cli", "build the node's firmware and put it on a board", "harness"),
     "board": Part("fieldline_boards.cli", "list boards, run an emulated one, open its terminal", "harness"),
+    "pins": Part("fieldline_boards.pins_cli", "read sensors at this computer's own pins (Blinka)", "blinka"),
     "bench": Part("fieldline_harness.bench_cli", "the project's own measurements", "harness"),
 }
 

@@ -43,6 +43,7 @@ class App:
         "sampler",
         "settings",
         "unkept",
+        "updates",
         "uplink",
     )
 
@@ -54,6 +55,7 @@ class App:
         self._refused = 0  # downlinks, when it was last said
         self._why = ""  # flash did not take something: what it said
         self.unkept = 0
+        self.updates = None  # where the board takes updates
 
     def step(self, now: int) -> int:
         """Does what is due at `now` (ms since the start); ms from its end until the next step."""
@@ -61,6 +63,8 @@ class App:
         self._sample(now)
         wait = self.uplink.step(now, self.settings.get(SENSOR_NODE, KEY_REPORT_MS))
         wait = min(wait, self.actions.tick(now), self._tell_health(now))
+        if self.updates is not None:
+            wait = min(wait, self.updates.step(now))
         if now >= self._save_at:
             self._save_at = now + _SAVE_MS
             self._save(now)
@@ -92,6 +96,8 @@ class App:
     def handle(self, now: int, message):
         """Carries out a Config or Command; its answer, None where flash does not take it."""
         try:
+            if self.updates is not None and self.updates.handle(now, message):
+                return None
             if not isinstance(message, Config):
                 self.actions.now = now
                 return self.commands.handle(message)

@@ -14,6 +14,7 @@ import logging
 import os
 import random
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
@@ -23,17 +24,21 @@ from typing import Any
 from fieldline_gateway import logs, status
 from fieldline_gateway.config import Config
 from fieldline_gateway.control import ControlServer
-from fieldline_gateway.errors import GatewayError, UsageError
+from fieldline_gateway.errors import FolderTaken, GatewayError, UsageError
 from fieldline_gateway.ingest import checkpoint
 from fieldline_gateway.ingest.came import Moment
 from fieldline_gateway.ingest.rules import Ingest
+from fieldline_gateway.links.mqtt import MqttLinks
 from fieldline_gateway.links.serial import SerialLinks
 from fieldline_gateway.mqtt.client import Address
 from fieldline_gateway.mqtt.errors import MqttError
 from fieldline_gateway.mqtt.listener import Listener
+from fieldline_gateway.operations import Arguments, Caller, Operations
+from fieldline_gateway.pace import SWITCH_S
 from fieldline_gateway.presence import Change, Presence
 from fieldline_gateway.records import ALARM, BULK, CLASSES, LIVE, Position
 from fieldline_gateway.registry import Registry
+from fieldline_gateway.replay.running import Replays
 from fieldline_gateway.sinks.config import LISTENER
 from fieldline_gateway.sinks.make import AnySink, make
 from fieldline_gateway.sinks.mqtt import MqttSink
@@ -44,6 +49,7 @@ from fieldline_gateway.store.files import DiskFiles
 from fieldline_gateway.store.reader import StoreReader
 from fieldline_gateway.store.state import StoreState
 from fieldline_gateway.store.store import Store
+from fieldline_host import systemd
 
 HOUSEKEEPING_S = 1.0
 CHECKPOINT_S = 2.0
@@ -63,15 +69,18 @@ def registry_path(config: Config) -> Path:
 
 async def run(config: Config) -> None:
     """Run until SIGTERM or SIGINT. UsageError or StoreError where it cannot begin."""
+    sys.setswitchinterval(SWITCH_S)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_log_fault)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    with _only_one(config.data):
+    with only_one(config.data):
         gateway = Gateway(config)
         async with gateway.running():
+            systemd.ready()
             await stop.wait()
+            systemd.stopping("waits for the brokers to answer")
             logs.event(logs.INFO, "gateway-stops")
     logs.event(logs.INFO, "gateway-stopped")
 
@@ -91,8 +100,11 @@ class Gateway:
         )
         self._links = SerialLinks(config.serial, self._receive)
         self._listener: Listener | None = None
+        self._wifi: MqttLinks | None = None
         self._sinks: list[AnySink] = []
         self._presence = Presence(config.silent_ms)
+        self.operations = Operations()
+        self.operations.reads("status", self._tell_status)
         self._seen_version = 0
         self._flush_planned = False
         self._began = time.monotonic()
@@ -107,12 +119,14 @@ class Gateway:
                 stack.push_async_callback(self._store.close)
                 await self._rebuild()
             stack.push_async_callback(self._checkpoint)
-            control = {"status": self.status}
-            await stack.enter_async_context(ControlServer(self._config.control_socket, control))
+            await stack.enter_async_context(ControlServer(self._config.control_socket, self.operations))
             await self._make_sinks(stack)
             await self._store.keep_sinks([sink.name for sink in self._sinks])
             for sink in self._sinks:
                 stack.push_async_callback(_end, asyncio.create_task(self._keep_sink(sink)))
+            replays = Replays(self._config, self._name_of)
+            replays.serve(self.operations)
+            await stack.enter_async_context(replays)
             stack.push_async_callback(_end, asyncio.create_task(self._keep_house()))
             stack.push_async_callback(_end, asyncio.create_task(self._links.run()))
             logs.event(
@@ -134,10 +148,13 @@ class Gateway:
             "sinks": [
                 {"sink": sink.name, **sink.status(), **self._reader(sink).status()} for sink in self._sinks
             ],
-            "links": self._links.status(),
+            "links": self._links.status() + (self._wifi.status() if self._wifi else []),
             "refused": {kind: count for kind, count in self._ingest.refusals.counts.items() if count},
             "listener": self._listener.status() if self._listener else None,
         }
+
+    async def _tell_status(self, _: Caller, __: Arguments) -> dict[str, Any]:
+        return self.status()
 
     async def _open_state(self) -> None:
         """Registry and store; the run number is on disk before anything can be sealed with it."""
@@ -190,6 +207,8 @@ class Gateway:
                 )
             except MqttError as error:
                 raise UsageError(str(error)) from error
+            if config.listener.nodes:
+                self._wifi = MqttLinks(self._listener.broker, self._receive)
             address = Address("localhost", self._listener.port, unix=config.listener_door)
             own = MqttConfig(address, f"fieldline-{config.name}-own", retain=True, pace=None)
             self._sinks.append(MqttSink(own, JsonPayload(config.name, own.topic), LISTENER))
@@ -250,7 +269,8 @@ class Gateway:
     def _flush(self) -> None:
         self._flush_planned = False
         for downlink in self._ingest.downlinks.take():
-            self._links.send(downlink.link, downlink.sealed)
+            if not self._links.send(downlink.link, downlink.sealed) and self._wifi:
+                self._wifi.send(downlink.link, downlink.sealed)
 
     # --- from time to time
 
@@ -258,6 +278,7 @@ class Gateway:
         saved_at = time.monotonic()
         while True:
             await asyncio.sleep(HOUSEKEEPING_S)
+            systemd.alive()
             try:
                 if self._registry.version() != self._seen_version:
                     self._reload()
@@ -325,8 +346,8 @@ async def _end(task: asyncio.Task[None]) -> None:
 
 
 @contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
-    """Hold the data folder for this process. UsageError where another gateway has it."""
+def only_one(folder: Path) -> Iterator[None]:
+    """Hold the data folder for this process. FolderTaken where another has it."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         fd = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -338,7 +359,9 @@ def _only_one(folder: Path) -> Iterator[None]:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(fd)
-        raise UsageError(f"another gateway runs with {folder}: stop it, or use another data folder") from None
+        raise FolderTaken(
+            f"another gateway runs with {folder}: stop it, or use another data folder"
+        ) from None
     try:
         yield
     finally:

@@ -10,19 +10,23 @@ import argparse
 import asyncio
 import getpass
 import json
+import shutil
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
-from fieldline_gateway import app, config, logs, store_cli
+from fieldline_gateway import app, config, deploy, doctor, logs, store_cli
 from fieldline_gateway.control import ask
 from fieldline_gateway.errors import GatewayError, UsageError
 from fieldline_gateway.mqtt.security import hash_password
 from fieldline_gateway.registry import KEY_BYTES, NODE_BYTES, Registry
+from fieldline_gateway.words import add_command
 
 EPILOG = """examples:
   fieldline gateway example > gateway.toml
@@ -31,6 +35,8 @@ EPILOG = """examples:
   fieldline gateway run -c gateway.toml
   fieldline gateway status -c gateway.toml
   fieldline gateway password site-nodes >> listener.passwords
+  fieldline gateway doctor -c gateway.toml
+  fieldline gateway unit -c /etc/fieldline/gateway.toml > /etc/systemd/system/fieldline-gateway.service
 """
 
 
@@ -59,22 +65,23 @@ def _parser() -> argparse.ArgumentParser:
         ("enroll", _enroll, "let a node speak: its id, and its key on standard input or from a file"),
         ("password", _password, "make a line of the listener's password_file; asks for the password"),
         ("example", _example, "print a configuration file to begin with"),
+        ("doctor", _doctor, "what is well with this machine and what is not: clock, disk, ports, brokers"),
+        ("unit", _unit, "print a systemd unit for this machine; docs/deploy.md"),
     ):
-        part = parts.add_parser(
-            name,
-            help=summary,
-            description=summary,
-            epilog="example:\n" + next(line for line in EPILOG.splitlines() if f"gateway {name}" in line),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        part.set_defaults(run=run)
-        if name not in ("example", "password"):
-            part.add_argument("-c", "--config", type=Path, default=Path("gateway.toml"), metavar="FILE",
-                              help="configuration file (default: gateway.toml)")  # fmt: skip
+        part = add_command(parts, name, run, summary, EPILOG, config=name not in ("example", "password"))
         if name == "status":
             part.add_argument("--json", action="store_true", help="one JSON object, for programs")
         if name == "password":
             part.add_argument("name", metavar="NAME", help="user name, without ':'")
+        if name == "example":
+            part.add_argument("--data", default="data", metavar="DIR",
+                              help="where readings are stored (default: data, beside the file)")  # fmt: skip
+        if name == "doctor":
+            part.add_argument("--json", action="store_true", help="one JSON object a check, for programs")
+        if name == "unit":
+            part.add_argument("--user", default="fieldline", help="who it runs as (default: fieldline)")
+            part.add_argument("--pins", action="store_true",
+                              help="the unit of `fieldline pins`; -c then names its board")  # fmt: skip
         if name == "enroll":
             part.add_argument("node", metavar="NODE", help=f"node id, {2 * NODE_BYTES} hexadecimal digits")
             part.add_argument("--name", default="", help="a name for people")
@@ -97,7 +104,8 @@ def _check(words: argparse.Namespace) -> int:
     listener = settings.listener
     print(f"{words.config}: right")
     print(f"  gateway   {settings.name}, data in {settings.data}")
-    print(f"  links     serial {', '.join(settings.serial.ports)} at {settings.serial.baud} baud")
+    if settings.serial.ports:
+        print(f"  links     serial {', '.join(settings.serial.ports)} at {settings.serial.baud} baud")
     age = f" and {bound.max_age_ms // 86_400_000} days" if bound.max_age_ms else ""
     print(f"  store     at most {bound.max_bytes // 1024**2} MiB{age}")
     for sink in settings.sinks:
@@ -105,7 +113,7 @@ def _check(words: argparse.Namespace) -> int:
         topic = f", topic {sink.mqtt.topic}" if sink.mqtt.topic else ""
         print(f"  sink      {sink.name}: {sink.kind} to {where}{topic}")
     if listener:
-        print(f"  listener  {listener.host}:{listener.port}, for subscribers on this machine")
+        print(f"  listener  {listener.host}:{listener.port}, for subscribers{' and nodes' * listener.nodes}")
     return 0
 
 
@@ -152,8 +160,33 @@ def _password(words: argparse.Namespace) -> int:
     return 0
 
 
-def _example(_: argparse.Namespace) -> int:
-    print(config.EXAMPLE, end="")
+def _example(words: argparse.Namespace) -> int:
+    print(config.example(words.data), end="")
+    return 0
+
+
+def _doctor(words: argparse.Namespace) -> int:
+    console, failed = Console(), False
+    for check in doctor.examine(config.load(words.config), time.time_ns() // 1_000_000):
+        failed = failed or check.state == "failed"
+        if words.json:
+            print(json.dumps(asdict(check)), flush=True)
+            continue
+        line = Text.assemble((f"{check.state:8}", _COLOURS[check.state]), f" {check.name}: {check.seen}")
+        console.print(line, soft_wrap=True)
+        if check.todo:
+            console.print(f"         -> {check.todo}", soft_wrap=True, markup=False, highlight=False)
+    return 1 if failed else 0
+
+
+_COLOURS = {"ok": "green", "warning": "yellow", "failed": "bold red", "skipped": "dim"}
+
+
+def _unit(words: argparse.Namespace) -> int:
+    program = shutil.which(sys.argv[0]) or sys.argv[0]
+    which = "pins" if words.pins else "gateway"
+    path = str(words.config.absolute())
+    print(deploy.unit(which, program=str(Path(program).absolute()), config=path, user=words.user), end="")
     return 0
 
 

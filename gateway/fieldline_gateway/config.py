@@ -27,7 +27,7 @@ EXAMPLE = """\
 # A Fieldline gateway. `fieldline gateway check -c FILE` says what this file would do.
 [gateway]
 name = "site-1"                 # stands in topics
-data = "data"                   # store, registry, control socket; relative to this file
+data = "{data}"                   # store, registry, control socket; relative to this file
 log = "text"                    # or "json"
 log_level = "info"
 silent_after_s = 750            # a node that says nothing for so long is told of as away
@@ -44,6 +44,7 @@ max_age_days = 0                # 0: no bound
 [listener]
 bind = "127.0.0.1:1883"
 websocket = true                # on the same port
+# nodes = true                  # nodes with Wi-Fi come in through it (docs/wifi.md)
 # tls_cert = "listener.pem"     # beyond this machine it wants TLS, and passwords or client certificates
 # tls_key = "listener.key"
 # client_ca = "clients.pem"     # who signs the clients' certificates
@@ -105,6 +106,12 @@ class ListenerConfig:
     port: int
     security: Security
     websocket: bool
+    nodes: bool
+    """Nodes with Wi-Fi come in through it (links/mqtt.py)."""
+    certificates: tuple[Path, ...] = ()
+    """Its own certificate and the CA of its clients: PEM files."""
+    private: tuple[Path, ...] = ()
+    """Files that nobody else may read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +137,31 @@ class Config:
         return self.data / "listener.sock"
 
     @property
+    def certificates(self) -> list[tuple[str, Path]]:
+        """(whose, PEM file) of all that end one day."""
+        found = [(f"sink {sink.name}", path) for sink in self.sinks for path in sink.mqtt.certificates]
+        return found + [("listener", path) for path in (self.listener.certificates if self.listener else ())]
+
+    @property
+    def private(self) -> list[Path]:
+        """Files that nobody but the gateway's user may read; this file itself where a password stands in it."""
+        found = [path for sink in self.sinks for path in sink.mqtt.private]
+        found += self.listener.private if self.listener else ()
+        inline = any(
+            sink.mqtt.password is not None and not any("password" in path.name for path in sink.mqtt.private)
+            for sink in self.sinks
+        )
+        return [self.path, *found] if inline else found
+
+    @property
     def control_socket(self) -> Path:
         """Where `fieldline gateway status` asks."""
         return self.data / "control.sock"
+
+
+def example(data: str) -> str:
+    """A file to begin with; `data` is where readings are stored."""
+    return EXAMPLE.replace("{data}", data)
 
 
 def load(path: Path) -> Config:
@@ -162,8 +191,12 @@ def load(path: Path) -> Config:
         else None,
     )
     file.finish()
-    if not config.serial.ports:
-        raise ConfigError(path, None, 'no links: add [serial] with ports = ["/dev/ttyACM*"]')
+    if not config.serial.ports and not (config.listener and config.listener.nodes):
+        raise ConfigError(
+            path,
+            None,
+            'no links: add [serial] with ports = ["/dev/ttyACM*"], or [listener] with nodes = true',
+        )
     return config
 
 
@@ -199,12 +232,19 @@ def _listener(table: Table, folder: Path) -> ListenerConfig:
         port=int(port),
         security=_security(table, folder),
         websocket=bool(table.get("websocket", bool, True)),
+        nodes=bool(table.get("nodes", bool, False)),
+        certificates=tuple(folder / name for key in _PEM if (name := table.get(key, str)) is not None),
+        private=tuple(folder / name for key in _PRIVATE if (name := table.get(key, str)) is not None),
     )
     try:
         found.security.check_bind(found.host)
     except MqttError as error:
         raise table.error("bind", str(error)) from None
     return found
+
+
+_PEM = ("tls_cert", "client_ca")
+_PRIVATE = ("tls_key", "password_file")
 
 
 def _security(table: Table, folder: Path) -> Security:

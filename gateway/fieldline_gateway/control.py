@@ -1,7 +1,8 @@
-"""The control socket: what a running gateway tells programs on its own machine.
+"""The control socket: how programs on the gateway's own machine ask it for an operation.
 
-Rules: a Unix socket that only the gateway's user opens. One line in (a word), one line of JSON out, then it
-is closed. Nothing that is told holds a secret. A client that stalls is dropped.
+Rules: a Unix socket that only the gateway's user opens, so whoever gets in is an operator. One line of JSON in,
+{"operation": NAME, "arguments": {...}}, one out, {"result": ...} or {"error": TEXT}; then it is closed. Nothing that
+is told holds a secret. A client that stalls is dropped.
 """
 
 from __future__ import annotations
@@ -9,26 +10,27 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import pwd
 import socket
-from collections.abc import Callable, Mapping
+import struct
 from pathlib import Path
 from typing import Any, Self
 
-from fieldline_gateway.errors import UsageError
+from fieldline_gateway.errors import GatewayError, UsageError
+from fieldline_gateway.operations import Caller, Operations, Role
 
-MAX_QUESTION = 256  # bytes; the words are short
-PATIENCE_S = 5.0  # a question on the same machine takes milliseconds
+MAX_QUESTION = 1024 * 1024  # bytes; the longest is a command for 30,000 nodes named one by one
+PATIENCE_S = 5.0  # for a question to come in whole on the same machine, which takes milliseconds
+ANSWER_S = 60.0  # for the answer: the longest operation changes 30,000 nodes on a slow disk
 _MAX_PATH = 107  # sun_path in unix(7), less the closing zero
-
-Answer = Callable[[], object]
 
 
 class ControlServer:
-    """Answers on `path` while entered; `answers` maps a word to what it tells."""
+    """Answers on `path` while entered."""
 
-    def __init__(self, path: Path, answers: Mapping[str, Answer]) -> None:
+    def __init__(self, path: Path, operations: Operations) -> None:
         self._path = path
-        self._answers = answers
+        self._operations = operations
         self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> Self:
@@ -49,32 +51,60 @@ class ControlServer:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             async with asyncio.timeout(PATIENCE_S):
-                word = (await reader.readline()).decode("ascii", "replace").strip()
-                answer = self._answers.get(word)
-                told = answer() if answer else {"error": f"unknown word; known: {', '.join(self._answers)}"}
-                writer.write(json.dumps(told).encode() + b"\n")
+                line = await reader.readline()
+            answer = await self._answer(_caller(writer), line)
+            async with asyncio.timeout(PATIENCE_S):
+                writer.write(json.dumps(answer).encode() + b"\n")
                 await writer.drain()
         except (TimeoutError, ValueError, ConnectionError):
             pass  # a client that stalls, says too much or went away gets no answer
         finally:
             writer.close()
 
+    async def _answer(self, caller: Caller, line: bytes) -> dict[str, Any]:
+        try:
+            question = json.loads(line)
+            name, arguments = question["operation"], question.get("arguments", {})
+            if not isinstance(name, str) or not isinstance(arguments, dict):
+                raise TypeError
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return {"error": 'ask one line of JSON: {"operation": NAME, "arguments": {...}}'}
+        try:
+            return {"result": await self._operations.call(caller, name, arguments)}
+        except GatewayError as error:
+            return {"error": str(error)}
 
-def ask(path: Path, word: str) -> Any:
-    """What the gateway at `path` tells about `word`; UsageError where none runs there."""
+
+def ask(path: Path, operation: str, arguments: dict[str, Any] | None = None) -> Any:
+    """The result of an operation of the gateway at `path`; UsageError where none runs there or it says no."""
+    question = json.dumps({"operation": operation, "arguments": arguments or {}}).encode() + b"\n"
     with socket.socket(socket.AF_UNIX) as client, _short(path) as short:
-        client.settimeout(PATIENCE_S)
+        client.settimeout(ANSWER_S)
         try:
             client.connect(short)
-            client.sendall(word.encode() + b"\n")
+            client.sendall(question)
             with client.makefile("rb") as answer:
-                return json.loads(answer.read())
+                told = json.loads(answer.read())
         except (FileNotFoundError, ConnectionRefusedError):
             raise UsageError(f"no gateway runs at {path}; start it with: fieldline gateway run") from None
         except PermissionError:
             raise UsageError(f"{path}: ask as the user that runs the gateway") from None
         except (OSError, ValueError) as error:
             raise UsageError(f"the gateway at {path} did not answer: {error}") from None
+    if "error" in told:
+        raise UsageError(told["error"])
+    return told["result"]
+
+
+def _caller(writer: asyncio.StreamWriter) -> Caller:
+    """The user of this machine at the other end (SO_PEERCRED, unix(7))."""
+    connection = writer.get_extra_info("socket")
+    _, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    try:
+        name = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        name = f"user {uid}"
+    return Caller(name, Role.OPERATOR, "cli")
 
 
 class _short:

@@ -15,6 +15,14 @@ class UsageError(GatewayError):
     """The person or the program that called is at fault: a wrong file, a wrong argument, a second gateway."""
 
 
+class ForbiddenError(GatewayError):
+    """Who asks is known and may not do this."""
+
+
+class FolderTaken(UsageError):
+    """A gateway runs with this data folder."""
+
+
 class StoreError(GatewayError):
     """The disk or the operating system is at fault."""
 

@@ -1,4 +1,4 @@
-"""`fieldline gateway store`: look into the store, check it, take readings out of it.
+"""`fieldline gateway store`: look into the store, check it, take readings out of it; `replay` in replay_cli.py.
 
 Rules: nothing here changes the store; all of it works while the gateway runs and when it does not. What goes to
 standard output is the answer; progress goes to standard error.
@@ -13,27 +13,26 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from fieldline_gateway import config
+from fieldline_gateway import config, replay_cli
 from fieldline_gateway.errors import UsageError
 from fieldline_gateway.records import CLASS_NAMES, CLASSES, StoredRecord
 from fieldline_gateway.sinks.payload import JsonPayload, iso_time
-from fieldline_gateway.store.archive import Archive, Content, Place
+from fieldline_gateway.store.archive import Archive, Content
 from fieldline_gateway.store.reading import damage_records
+from fieldline_gateway.words import add_command, add_filters, contents, selected
 
 EPILOG = """examples:
   fieldline gateway store ls -c gateway.toml
   fieldline gateway store verify -c gateway.toml
   fieldline gateway store export -c gateway.toml --since 2026-11-21 --node e66178c1ab3c4d21 > readings.jsonl
   fieldline gateway store export -c gateway.toml --format csv --class alarm --out alarms.csv
+  fieldline gateway store replay -c gateway.toml --sink json --since 2026-11-21 --dry-run
 """
 COLUMNS = (
     "time", "node", "class", "stream", "number", "sensor", "quantity", "value", "unit",
@@ -45,8 +44,8 @@ def add_parser(parts: Any) -> None:
     """Add `store` to the parsers of `fieldline gateway`."""
     store = parts.add_parser(
         "store",
-        help="look into the store, check it, export readings",
-        description="Looks into the store, beside a running gateway too. Changes nothing.",
+        help="look into the store, check it, export readings, publish them again",
+        description="Looks into the store, beside a running gateway too. Changes nothing in it.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -54,38 +53,16 @@ def add_parser(parts: Any) -> None:
     for name, run, summary in (
         ("ls", _ls, "the segments: what each holds, how old it is, how far each sink has read"),
         ("verify", _verify, "read every record and check it; exit code 1 where something is lost"),
-        ("export", _export, "readings and gaps as JSON lines (docs/payload-json.md) or CSV"),
     ):
-        part = commands.add_parser(
-            name,
-            help=summary,
-            description=summary,
-            epilog="example:\n" + next(line for line in EPILOG.splitlines() if f"store {name}" in line),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        part.set_defaults(run=run)
-        part.add_argument("-c", "--config", type=Path, default=Path("gateway.toml"), metavar="FILE",
-                          help="configuration file (default: gateway.toml)")  # fmt: skip
-        if name != "export":
-            part.add_argument("--json", action="store_true", help="one JSON object a segment, for programs")
-        else:
-            _add_filters(part)
-
-
-def _add_filters(part: argparse.ArgumentParser) -> None:
+        part = add_command(commands, name, run, summary, EPILOG)
+        part.add_argument("--json", action="store_true", help="one JSON object a segment, for programs")
+    summary = "readings and gaps as JSON lines (docs/payload-json.md) or CSV"
+    part = add_command(commands, "export", _export, summary, EPILOG)
     part.add_argument("--format", choices=("jsonl", "csv"), default="jsonl", help="default: jsonl")
     part.add_argument("--out", type=Path, metavar="FILE", help="a new file (default: standard output)")
-    part.add_argument("--class", dest="cls", choices=CLASS_NAMES, help="one class only")
-    part.add_argument(
-        "--node", action="append", default=[], metavar="ID", help="only this node; may be repeated"
-    )
-    part.add_argument(
-        "--since", metavar="TIME", help="measured at or after: 2026-11-21 or 2026-11-21T08:00 (UTC)"
-    )
-    part.add_argument("--until", metavar="TIME", help="measured before")
-    part.add_argument(
-        "--all", action="store_true", help="health, log, config and result messages too (jsonl)"
-    )
+    add_filters(part)
+    part = add_command(commands, "replay", replay_cli.run, replay_cli.SUMMARY, replay_cli.EXAMPLES)
+    replay_cli.add_words(part)
 
 
 # --- ls
@@ -93,7 +70,7 @@ def _add_filters(part: argparse.ArgumentParser) -> None:
 
 def _ls(words: argparse.Namespace) -> int:
     archive = Archive(config.load(words.config).data)
-    rows = [_row(content) for content in _contents(archive, CLASSES)]
+    rows = [_row(content) for content in contents(archive, CLASSES)]
     cursors = archive.cursors()
     if words.json:
         for row in rows:
@@ -148,7 +125,7 @@ def _verify(words: argparse.Namespace) -> int:
     """Every record, and that none is missing in or between the segments."""
     archive = Archive(config.load(words.config).data)
     checked, lost = 0, 0
-    for content in _contents(archive, CLASSES):
+    for content in contents(archive, CLASSES):
         name = content.place.name
         for hole in content.holes:
             _say(words.json, name.cls, str(name), f"records {hole.first} to {hole.last} cannot be read")
@@ -189,44 +166,19 @@ def _say(as_json: bool, cls: int, segment: str, text: str) -> None:
 # --- export
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which readings. Times UTC in ms."""
-
-    nodes: frozenset[str]
-    since_ms: int | None
-    until_ms: int | None
-    everything: bool
-
-    def takes(self, content: dict[str, Any]) -> bool:
-        """Whether a message of docs/payload-json.md is wanted."""
-        if not self.everything and not {"number", "gap", "damage"} & content.keys():
-            return False
-        if self.nodes and content.get("node") not in self.nodes:
-            return False
-        at = content["time"]
-        if self.since_ms is not None and at < iso_time(self.since_ms):
-            return False
-        return self.until_ms is None or at < iso_time(self.until_ms)
-
-
 def _export(words: argparse.Namespace) -> int:
     settings = config.load(words.config)
     archive = Archive(settings.data)
-    wanted = Wanted(
-        frozenset(_node(text) for text in words.node), _time(words.since), _time(words.until), words.all
-    )
+    wanted = selected(words)
     if words.all and words.format == "csv":
         raise UsageError("--all needs --format jsonl: a table of readings has no columns for logs")
-    classes = (CLASS_NAMES.index(words.cls),) if words.cls else CLASSES
     payload = JsonPayload(settings.name)
     count = 0
     with _output(words.out) as out:
         write = _csv_writer(out) if words.format == "csv" else _line_writer(out)
-        for content in _contents(archive, classes):
-            told = [json.loads(message) for stored in content.records()
-                    for _, message, _ in payload.messages(stored.record)]  # fmt: skip
-            told = [each for each in told if wanted.takes(each)]
+        for content in contents(archive, wanted.classes):
+            told = [json.loads(message) for stored in content.records() for part in wanted.parts(stored)
+                    for _, message, _ in payload.messages(part.record)]  # fmt: skip
             for stored in _lost_records(archive, content):  # of no known time: part of every answer
                 told += [json.loads(message) for _, message, _ in payload.messages(stored.record)]
             for each in told:
@@ -279,42 +231,3 @@ def _output(path: Path | None) -> Iterator[IO[str]]:
         raise UsageError(f"{path}: {error.strerror}; give --out a file that can be written") from None
     with file:
         yield file
-
-
-def _node(text: str) -> str:
-    try:
-        if len(bytes.fromhex(text)) == 8:
-            return text.lower()
-    except ValueError:
-        pass
-    raise UsageError(
-        f"--node {text!r}: a node id has 16 hexadecimal digits; `fieldline gateway status` lists them"
-    )
-
-
-def _time(text: str | None) -> int | None:
-    """UTC ms; a time without zone is UTC."""
-    if text is None:
-        return None
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(f"{text!r} is no time; write for example 2026-11-21 or 2026-11-21T08:00") from None
-    return round((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() * 1000)
-
-
-# --- all of them
-
-
-def _contents(archive: Archive, classes: tuple[int, ...]) -> Iterator[Content]:
-    """The content of each segment, with progress on standard error where a person looks."""
-    places: list[Place] = [place for cls in classes for place in archive.places(cls)]
-    columns = (TextColumn("reading"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
-        task = progress.add_task("", total=sum(place.bytes for place in places))
-        for place in places:
-            content = archive.content(place)
-            if content is not None:
-                yield content
-            progress.advance(task, place.bytes)

@@ -25,7 +25,7 @@ BENCHES = {
     "store": ("fieldline_harness.bench_store", "records stored durably, beside a bare fdatasync loop"),
     "forward": (
         "fieldline_harness.bench_forward",
-        "records stored, then forwarded to mosquitto, beside paho-mqtt",
+        "sealed reports opened, stored, acknowledged, forwarded to mosquitto, beside paho-mqtt",
     ),
     "rivals": (
         "fieldline_harness.bench_rivals",

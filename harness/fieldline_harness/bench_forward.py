@@ -2,7 +2,8 @@
 
 Rules: both publish the same topics and payloads at QoS 1 and are done with the last PUBACK; they take turns
 on one mosquitto, and a ratio is the median of the ratios of neighbouring turns. paho keeps nothing on disk;
-the gateway's turn is the durable way: append, fdatasync, read, publish, PUBACK, cursor. "Without the store"
+the gateway's turn is the whole way: open the seal, judge the numbers, append, fdatasync, acknowledge, read, publish,
+PUBACK, cursor. "Without the store"
 is sink and client on records in memory. CPU is that of this process, its threads included.
 """
 
@@ -12,9 +13,7 @@ import asyncio
 import statistics
 import tempfile
 import threading
-import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import paho.mqtt.client as paho
@@ -32,21 +31,25 @@ from fieldline_gateway.sinks.port import Reader
 from fieldline_gateway.store.store import Store
 from fieldline_harness.bench_store import open_store
 from fieldline_harness.figures import Figure
+from fieldline_harness.fleet import READINGS
 from fieldline_harness.mosquitto import Mosquitto
+from fieldline_harness.sealed_site import NODES, NumberPayload, SealedSite
+from fieldline_harness.turns import (
+    AHEAD,
+    BATCH,
+    PAYLOAD_BYTES,
+    TURN_LIMIT_S,
+    UNSAFE,
+    Clock,
+    CountingReader,
+    Turn,
+)
 from fieldline_wire import messages as wire
 
-PAYLOAD_BYTES = 122
 PAHO_WINDOW = 20
 """paho's own default for messages in flight."""
 NODE = b"benchfan"
 GATEWAY = "bench"
-BATCH = 250
-"""Records that the source appends at a time."""
-UNSAFE = 4 * BATCH
-"""Records that the source lets wait for the disk before it waits itself, as nodes do."""
-AHEAD = 6_000
-"""Records that the source is at most ahead of the PUBACKs: it measures a way, not a queue."""
-TURN_LIMIT_S = 120.0
 
 
 class PlainPayload:
@@ -98,46 +101,6 @@ class MemoryReader:
 
     def rewind(self) -> None:
         self._next = 0
-
-
-class CountingReader:
-    """A reader of the store that tells when a position is committed."""
-
-    def __init__(self, reader: Reader) -> None:
-        self.next_batch = reader.next_batch
-        self.rewind = reader.rewind
-        self._reader = reader
-        self.committed = 0
-        self.moved = asyncio.Event()
-
-    def commit(self, position: Position) -> None:
-        self._reader.commit(position)
-        self.committed = position.seq
-        self.moved.set()
-
-    async def reached(self, seq: int) -> None:
-        while self.committed < seq:
-            self.moved.clear()
-            await self.moved.wait()
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """What a turn took."""
-
-    per_s: float
-    cpu_us: float
-
-
-class Clock:
-    """Wall and CPU time from when it was made."""
-
-    def __init__(self) -> None:
-        self._cpu, self._wall = time.process_time(), time.perf_counter()
-
-    def turn(self, count: int) -> Turn:
-        wall, cpu = time.perf_counter() - self._wall, time.process_time() - self._cpu
-        return Turn(count / wall, cpu / count * 1e6)
 
 
 def paho_turn(port: int, payload: Payload, records: list[Record]) -> Turn:
@@ -252,6 +215,18 @@ class Bench:
         await store.close()
         return result
 
+    async def sealed(self, folder: Path, turns: int, count: int) -> tuple[float, list[Turn]]:
+        """The whole way, from sealed reports on: authentication and de-duplication in it."""
+        store = await open_store(folder, 0, interval_ms=2)
+        reader = CountingReader(store.reader("bench", Pace()))
+        task = started(self._port, NumberPayload(), reader)
+        site = SealedSite(store)
+        await store.wait_durable(Position(LIVE, NODES))
+        result = await self.against_paho(turns, lambda: site.turn(count, reader.reached))
+        await ended(task)
+        await store.close()
+        return result
+
     async def alone(self, turns: int, count: int) -> tuple[float, list[Turn]]:
         """Sink and client without a store."""
         return await self.against_paho(
@@ -264,7 +239,8 @@ async def measure(folder: Path, quick: bool) -> list[Figure]:
     turns, count, paho_count = (1, 5_000, 1_000) if quick else (5, 60_000, 10_000)
     with Mosquitto(folder / "mosquitto") as broker:
         plain = Bench(broker.port, PlainPayload(), plain_record, paho_count)
-        ratio, way = await plain.durable(folder / "plain", turns, count)
+        ratio, way = await plain.sealed(folder / "sealed", turns, count)
+        open_ratio, opened = await plain.durable(folder / "plain", turns, count)
         alone_ratio, alone = await plain.alone(turns, count)
         reports = Bench(broker.port, JsonPayload(GATEWAY), report_record, paho_count)
         json_ratio, json_way = await reports.durable(folder / "json", turns, count)
@@ -272,11 +248,23 @@ async def measure(folder: Path, quick: bool) -> list[Figure]:
     rival = f"bare paho-mqtt, QoS 1, window {PAHO_WINDOW}, same payloads and mosquitto"
     paho_cpu = statistics.median(turn.cpu_us for turn in plain.paho)
     cpu_rival = f"paho-mqtt {paho_cpu:.1f} us, which stores nothing"
+    whole = (
+        f"seals opened, repeats dropped, durable, acknowledged ({READINGS} readings a report, each a message)"
+    )
     bytes_ = f"{PAYLOAD_BYTES}-byte payloads"
     return [
-        Figure("forward.ratio_to_paho", ratio, "x", f"{rival}; durable way, {bytes_}"),
-        Figure("forward.messages_per_s", per_s, "messages/s", f"durable way, {bytes_}, PUBACK of mosquitto"),
-        Figure("forward.cpu_us", _cpu(way), "us/message", f"{cpu_rival}; durable way, {bytes_}"),
+        Figure("forward.ratio_to_paho", ratio, "x", f"{rival}; {whole}, {bytes_}"),
+        Figure("forward.messages_per_s", per_s, "messages/s", f"{whole}, {bytes_}, PUBACK of mosquitto"),
+        Figure("forward.cpu_us", _cpu(way), "us/message", f"{cpu_rival}; {whole}, {bytes_}"),
+        Figure(
+            "forward.opened_ratio_to_paho",
+            open_ratio,
+            "x",
+            f"{rival}; durable way of opened records, {bytes_}",
+        ),
+        Figure(
+            "forward.opened_cpu_us", _cpu(opened), "us/message", f"{cpu_rival}; durable way of opened records"
+        ),
         Figure("forward.client_ratio_to_paho", alone_ratio, "x", f"{rival}; sink and client without a store"),
         Figure("forward.client_cpu_us", _cpu(alone), "us/message", f"{cpu_rival}; without a store"),
         Figure("forward.json_ratio_to_paho", json_ratio, "x", f"{rival}; durable way, reports to JSON"),

@@ -8,6 +8,7 @@ are tried on the store's own start, in this process, on this disk.
 from __future__ import annotations
 
 import asyncio
+import collections
 import itertools
 import sys
 import tempfile
@@ -22,7 +23,7 @@ from fieldline_gateway.store.reading import Place, read_records
 from fieldline_gateway.store.segment import Group, SegmentWriter, open_segments
 from fieldline_harness.figures import Figure
 from fieldline_harness.progress import progress
-from fieldline_harness.soak import Site, tail
+from fieldline_harness.soak import Misfortune, Site, tail
 
 KILLS, QUICK_KILLS = 1000, 3
 TAILS, QUICK_TAILS = 10_000, 200
@@ -33,6 +34,8 @@ MISFORTUNE = 0.2
 QUIET_S = 120.0
 """Time for everything to arrive at the end."""
 PAUSE_S = 0.4
+FLOWING = 0.8
+"""Of the kills so many come while readings arrive, the others while the gateway is still at its start."""
 _SEGMENT_BYTES = 64 * 1024
 
 
@@ -54,12 +57,20 @@ def run(quick: bool = False, kills: int = 0, tails: int = 0, seed: int = SEED) -
 async def _site(folder: Path, kills: int, seed: int) -> list[Figure]:
     """Kills, with other misfortunes among them."""
     began = time.monotonic()
+    befell: collections.Counter[str] = collections.Counter()
     async with Site(folder, nodes=NODES, seed=seed) as site:
+        deck: list[Misfortune] = []
         with progress("kills") as show:
             for kill in range(1, kills + 1):
+                if site.random.random() < FLOWING:
+                    await site.until_more(1, QUIET_S)
                 await asyncio.sleep(site.random.uniform(0, PAUSE_S))
                 if site.random.random() < MISFORTUNE:
-                    await asyncio.gather(site.random.choice(site.misfortunes)(), site.killed())
+                    if not deck:  # so that each kind is in it as often as the others
+                        deck = site.random.sample(site.misfortunes, len(site.misfortunes))
+                    misfortune = deck.pop()
+                    befell[misfortune.__name__] += 1
+                    await asyncio.gather(misfortune(), site.killed())
                 else:
                     await site.killed()
                 show(kill, kills)
@@ -75,6 +86,12 @@ async def _site(folder: Path, kills: int, seed: int) -> list[Figure]:
             site.gateway.kills - 1,
             "SIGKILLs",
             f"each a power cut for what was not synced; {how}",
+        ),
+        Figure(
+            "soak.misfortunes",
+            befell.total(),
+            "beside a kill",
+            "of each kind: " + ", ".join(f"{kind} {count}" for kind, count in sorted(befell.items())),
         ),
         Figure("soak.lost", len(faults), "broken promises", f"silent losses, disorder, conflicts; {how}"),
         Figure("soak.gaps", in_gaps, "readings", f"reported as lost; {how}"),

@@ -12,13 +12,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from fieldline_gateway.ingest.ccm import AesCcm
 from fieldline_gateway.records import CLASSES, KIND_REPORT, LIVE, TIME_NODE, Record
 from fieldline_gateway.registry import Checkpoint, Heard, Registry, Settled
 from fieldline_gateway.store.files import DiskFiles
 from fieldline_gateway.store.log import MAX_GROUP_BYTES
 from fieldline_gateway.store.segment import Group, SegmentWriter
 from fieldline_harness.progress import Show
+from fieldline_host.ccm import AesCcm
 from fieldline_wire.messages import QTY_SPEED, Hello, Reading, Report
 from fieldline_wire.seal import seal_uplink
 

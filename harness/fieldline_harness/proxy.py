@@ -20,6 +20,7 @@ class Proxy:
         self._target_port = target_port
         self._dead = asyncio.Event()
         self._pumps: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
@@ -38,6 +39,11 @@ class Proxy:
         self._dead.set()
         self._dead = asyncio.Event()
 
+    def cut(self) -> None:
+        """The connections that there are end; later ones are well."""
+        for writer in list(self._writers):
+            writer.close()
+
     async def _accept(self, near: asyncio.StreamReader, to_near: asyncio.StreamWriter) -> None:
         try:
             far, to_far = await asyncio.open_connection("127.0.0.1", self._target_port)
@@ -45,6 +51,7 @@ class Proxy:
             to_near.close()
             return
         dead = self._dead
+        self._writers = {writer for writer in self._writers if not writer.is_closing()} | {to_near, to_far}
         for source, sink in ((near, to_far), (far, to_near)):
             pump = asyncio.create_task(_pump(source, sink, dead))
             self._pumps.add(pump)

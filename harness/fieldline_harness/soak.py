@@ -12,11 +12,11 @@ import contextlib
 import hashlib
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from pathlib import Path
 from random import Random
+from typing import Protocol
 
-from fieldline_gateway.ingest.ccm import AesCcm
 from fieldline_gateway.records import CLASS_NAMES, CLASSES, LIVE
 from fieldline_gateway.store.record import recover
 from fieldline_gateway.store.segment import SegmentName
@@ -26,6 +26,7 @@ from fieldline_harness.line import Line
 from fieldline_harness.mosquitto import Mosquitto
 from fieldline_harness.proxy import Proxy
 from fieldline_harness.subscriber import Subscriber
+from fieldline_host.ccm import AesCcm
 from fieldline_wire.errors import PeerError
 from fieldline_wire.messages import (
     ACK_HOLD,
@@ -74,6 +75,10 @@ class SoakNode:
         """All that it has given is the gateway's."""
         return self._session.settled(LIVE) == self.given + 1
 
+    def plug(self, now_ms: int) -> None:
+        """Its cable was put in: it says so at once, and does not wait for its next Hello."""
+        self._session.on_link_up(now_ms)
+
     def give(self, count: int) -> None:
         """It has measured so many more."""
         self.given += count
@@ -119,6 +124,14 @@ class SoakNode:
     def _seal(self, message: bytes) -> bytes:
         self._counter += 1
         return seal_uplink(self._ccm, self.id, 0, 1, self._counter, message)
+
+
+class Misfortune(Protocol):
+    """What can befall a site, by a name."""
+
+    __name__: str
+
+    def __call__(self) -> Awaitable[None]: ...
 
 
 class Site:
@@ -181,6 +194,8 @@ class Site:
             await self.gateway.kill()
             await self.gateway.start()
         await self.gateway.until_runs(START_S)
+        for node in self.nodes.values():
+            node.plug(int(time.monotonic() * 1000))
 
     async def broker_gone(self) -> None:
         await asyncio.to_thread(self.broker.stop)
@@ -210,7 +225,7 @@ class Site:
         await asyncio.sleep(self.random.uniform(0.1, 1))
 
     @property
-    def misfortunes(self) -> list[Callable[[], Awaitable[None]]]:
+    def misfortunes(self) -> list[Misfortune]:
         """All but the kill."""
         return [self.broker_gone, self.broker_silent, self.half_open, self.disk_full, self.clock_jumped]
 

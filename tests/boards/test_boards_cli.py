@@ -72,7 +72,7 @@ def test_node_help_has_an_example(words: list[str], capsys: Printed) -> None:
         (["run", "pico_w", "--pulse", "board=5"], "sensor 'board' has no pin"),
         (["run", "pico_w", "--identity", "none.bin"], "none.bin: No such file"),
         (["repl", "/dev/none"], "/dev/none"),
-        (["run", "raspberry_pi"], "raspberry_pi runs Linux and the gateway, not the node's firmware"),
+        (["run", "raspberry_pi"], "raspberry_pi runs Linux: nothing is built for it"),
         (["partitions", "pico"], "pico has no partition table"),
     ],
 )
@@ -84,7 +84,7 @@ def test_a_wrong_word_is_named(words: list[str], message: str, capsys: Printed) 
 def test_a_computer_gets_no_firmware_and_the_command_says_so(capsys: Printed, tmp_path: Path) -> None:
     assert node_cli.main(["build", "raspberry_pi", "--out", str(tmp_path)]) == 1
     said = capsys.readouterr().err
-    assert "runs Linux and the gateway, not the node's firmware" in said and "not there yet" in said
+    assert "runs Linux: nothing is built for it" in said and "fieldline pins run" in said
     assert list(tmp_path.iterdir()) == []
 
 

@@ -136,7 +136,7 @@ def test_show_tells_all_of_a_board(name: str, capsys: Printed) -> None:
     spec = load_any(name)
     assert spec.title in said and all(note in said for note in spec.notes)
     if name in host_names():
-        assert "not there yet" in said and "Flash" not in said
+        assert "fieldline pins run" in said and "Flash" not in said
     else:
         assert "outbox: readings that wait for a gateway" in said
         assert "Emulated (simulated): MicroPython VM" in said

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from fieldline_gateway.ingest.ccm import AesCcm
 from fieldline_gateway.ingest.downlinks import Downlink
 from fieldline_gateway.registry import Node
+from fieldline_host.ccm import AesCcm
 from fieldline_wire.messages import Ack, Gap, Hello, Reading, Report, decode
 from fieldline_wire.seal import open_sealed, peek, seal_uplink
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from fieldline_gateway.control import ask
 from fieldline_gateway.errors import UsageError
-from fieldline_gateway.ingest.ccm import AesCcm
 from fieldline_gateway.records import LIVE
+from fieldline_host.ccm import AesCcm
 from fieldline_wire.messages import Ack, decode
 from fieldline_wire.seal import open_sealed, peek
 from fieldline_wire.serial import KIND_SEALED, Reader, encode

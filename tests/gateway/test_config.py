@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fieldline_gateway.config import EXAMPLE, ListenerConfig, load
+from fieldline_gateway.config import ListenerConfig, example, load
 from fieldline_gateway.mqtt.security import Security, hash_password
 from fieldline_gateway.sinks.config import JsonForm
 from fieldline_gateway.sinks.plain import FanForm, TemplateForm
@@ -25,12 +25,12 @@ def written(folder: Path, text: str) -> Path:
 LINKS = '[serial]\nports = ["tty*"]\n'
 JSON = '[[sink]]\nkind = "json"\nurl = "mqtt://b"\n'
 TEMPLATE = '[[sink]]\nkind = "template"\nurl = "mqtt://b"\n'
-OWN = ListenerConfig("127.0.0.1", 1883, Security(), websocket=True)
+OWN = ListenerConfig("127.0.0.1", 1883, Security(), websocket=True, nodes=False)
 SPARKPLUG = '[[sink]]\nkind = "sparkplug"\nurl = "mqtt://b"\n'
 
 
 def test_the_example_is_right(tmp_path: Path) -> None:
-    config = load(written(tmp_path, EXAMPLE))
+    config = load(written(tmp_path, example("data")))
     assert (config.name, config.data) == ("site-1", tmp_path / "data")
     assert config.serial.ports == ("/dev/ttyACM*", "/dev/ttyUSB*")
     assert config.listener == OWN
@@ -39,7 +39,7 @@ def test_the_example_is_right(tmp_path: Path) -> None:
 
 def test_with_its_sinks_uncommented_the_example_is_right_too_and_shows_the_defaults(tmp_path: Path) -> None:
     (tmp_path / "mqtt.password").write_text("secret\n")
-    head, sinks = EXAMPLE.split("# [[sink]]", 1)
+    head, sinks = example("data").split("# [[sink]]", 1)
     sinks = re.sub(r"^# (\[\[sink\]\]|[a-z_]+ = )", r"\1", "# [[sink]]" + sinks, flags=re.MULTILINE)
     config = load(written(tmp_path, head + sinks))
     assert [(sink.name, sink.kind) for sink in config.sinks] == [

@@ -11,11 +11,21 @@ import pytest
 
 from fieldline_gateway.control import ControlServer, ask
 from fieldline_gateway.errors import UsageError
+from fieldline_gateway.operations import Arguments, Caller, Operations
+
+OPERATIONS = Operations()
+
+
+async def _nodes(_: Caller, arguments: Arguments) -> object:
+    return {"nodes": [arguments.get("first", 1)]}
+
+
+OPERATIONS.reads("status", _nodes)
 
 
 def serving(path: Path, work: Callable[[], Awaitable[None]]) -> None:
     async def run() -> None:
-        async with ControlServer(path, {"status": lambda: {"nodes": [1]}}):
+        async with ControlServer(path, OPERATIONS):
             await work()
 
     asyncio.run(run())
@@ -27,7 +37,9 @@ def test_a_question_is_answered_and_only_the_owner_may_ask(tmp_path: Path) -> No
     async def work() -> None:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert await asyncio.to_thread(ask, path, "status") == {"nodes": [1]}
-        assert "unknown word" in (await asyncio.to_thread(ask, path, "secrets"))["error"]
+        assert await asyncio.to_thread(ask, path, "status", {"first": 7}) == {"nodes": [7]}
+        with pytest.raises(UsageError, match="'secrets' is no operation; known: status"):
+            await asyncio.to_thread(ask, path, "secrets")
 
     serving(path, work)
     assert not path.exists()
@@ -43,7 +55,10 @@ def test_it_works_in_a_folder_too_deep_for_a_socket_address(tmp_path: Path) -> N
     serving(folder / "control.sock", work)
 
 
-@pytest.mark.parametrize("said", [b"x" * 10_000, b"\xff\xfe\n", b"\n", b""])
+@pytest.mark.parametrize(
+    "said",
+    [b"x" * 2_000_000, b"\xff\xfe\n", b"[" * 100_000 + b"\n", b'{"operation": 7}\n', b"7\n", b"\n", b""],
+)
 def test_nonsense_gets_an_error_or_nothing_and_the_next_is_served(tmp_path: Path, said: bytes) -> None:
     path = tmp_path / "control.sock"
 

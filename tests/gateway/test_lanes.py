@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fieldline_gateway import pace as pace_module
 from fieldline_gateway.pace import Ages, Bucket, Pace
 from fieldline_gateway.records import ALARM, BULK, CLASSES, KIND_GAP, KIND_REPORT, LIVE, StoredRecord
 from fieldline_gateway.store import log as log_module
@@ -44,6 +45,9 @@ def _little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Records are read from their segments, as after a long outage."""
     monkeypatch.setattr(log_module, "HOT_RECORDS", 1)
     monkeypatch.setattr(reader_module, "READ_AHEAD", 4)
+    monkeypatch.setattr(
+        pace_module, "LEAST_AHEAD", 500
+    )  # what is in flight is bounded by delay in test_pace.py
 
 
 class ByHand(Ages):
@@ -297,6 +301,31 @@ async def test_live_readings_that_fill_the_uplink_leave_the_backlog_its_share(tm
         await site.ack(1000)
     assert late == 20
     assert await site.finish() == []
+
+
+async def test_between_two_turns_of_the_loop_backlog_does_little(tmp_path: Path) -> None:
+    """What is live is handled in the turns between."""
+    site = await started(tmp_path)
+    await site.append(LIVE, 5 * reader_module.SLICE)
+    await site.age(0)
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count())
+    given = readings = 0
+    while readings < 5 * reader_module.SLICE:
+        before = turns
+        batch = await site.reader.next_batch(1000)
+        assert sum(reader_module.weight(stored) for stored in batch) <= reader_module.SLICE
+        assert given == 0 or turns > before
+        given, readings = given + 1, readings + len(batch)
+        site.reader.commit(batch[-1].position)
+    counting.cancel()
 
 
 async def test_backlog_in_flight_is_bounded_and_goes_on_with_each_acknowledgement(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fieldline_boards.errors import BoardError
-from fieldline_boards.service.ccm import AesCcm
 from fieldline_boards.service.turn import Turn
+from fieldline_host.ccm import AesCcm
 from fieldline_wire.errors import PeerError, UsageError
 from fieldline_wire.fragments import Assembler
 from fieldline_wire.messages import decode

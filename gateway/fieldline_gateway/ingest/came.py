@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 from fieldline_gateway.ingest.node import NodeState
 from fieldline_gateway.records import Record
-from fieldline_wire.messages import Report
 from fieldline_wire.seal import Header
 
 
@@ -57,19 +56,3 @@ class Came(NamedTuple):
             self.now.utc_ms,
             payload,
         )
-
-
-def part(report: Report, first: int, last: int) -> Report:
-    """The readings `first` to `last` of a report."""
-    readings = report.readings[first - report.first : last - report.first + 1]
-    return Report(
-        report.cls,
-        report.stream,
-        first,
-        report.base_time,
-        report.epoch,
-        readings,
-        report.historical,
-        report.utc,
-        report.unknown,
-    )

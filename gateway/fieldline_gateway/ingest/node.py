@@ -11,11 +11,11 @@ import struct
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from fieldline_gateway.ingest.ccm import AesCcm
 from fieldline_gateway.ingest.clock import Boots
 from fieldline_gateway.ingest.settled import NumberSet
 from fieldline_gateway.records import CLASSES
 from fieldline_gateway.registry import Node
+from fieldline_host.ccm import AesCcm
 from fieldline_wire.errors import PeerError
 from fieldline_wire.messages import Gap, Hello, Report
 from fieldline_wire.seal import WINDOW, Header, ReplayWindow

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 from fieldline_gateway import logs
 from fieldline_gateway.errors import StoreHeld
 from fieldline_gateway.ingest import refusals
-from fieldline_gateway.ingest.came import Came, part
+from fieldline_gateway.ingest.came import Came
 from fieldline_gateway.ingest.downlinks import Downlinks
 from fieldline_gateway.ingest.node import ClassState, NodeState
 from fieldline_gateway.ingest.refusals import Refusals
@@ -25,6 +25,7 @@ from fieldline_gateway.records import (
     Position,
     Record,
 )
+from fieldline_gateway.reports import part, part_of_gap
 from fieldline_wire.messages import ACK_UNKNOWN_STREAM, Ack, Gap, Report
 
 MAX_WAITING = 5
@@ -193,5 +194,5 @@ def _report(came: Came, report: Report, first: int, last: int) -> Record:
 
 def _gap(came: Came, gap: Gap, first: int, last: int) -> Record:
     """The record of the missing numbers `first` to `last`."""
-    payload = Gap(gap.cls, gap.stream, first, last, gap.reason, gap.unknown).to_bytes()
+    payload = part_of_gap(gap, first, last).to_bytes()
     return came.numbered(gap.cls, KIND_GAP, came.now.utc_ms, TIME_ARRIVAL, payload, gap.stream, first, last)

@@ -78,7 +78,7 @@ class SerialLinks:
 
     async def _scan(self) -> None:
         taken = {_real(path) for path in self._links}
-        for path in _matching(self._settings.ports):
+        for path in matching(self._settings.ports):
             if path not in self._links and _real(path) not in taken:
                 taken.add(_real(path))
                 await self._open(path)
@@ -195,7 +195,7 @@ class _Line(asyncio.Protocol):
             self._transport.abort()
 
 
-def _matching(patterns: tuple[str, ...]) -> list[str]:
+def matching(patterns: tuple[str, ...]) -> list[str]:
     """Paths that exist now, each once, in the order of the patterns."""
     found = (path for pattern in patterns for path in sorted(Path("/").glob(pattern.lstrip("/"))))
     return list(dict.fromkeys(map(str, found)))

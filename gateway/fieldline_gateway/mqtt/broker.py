@@ -12,6 +12,7 @@ session forgotten. `now` is in seconds of any clock that never goes back.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 
 from fieldline_gateway import logs
 from fieldline_gateway.mqtt.codec import fields, reasons, v5, v311
@@ -35,6 +36,9 @@ class Broker:
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.counts: Counter[str] = Counter()
+        self.taps: dict[str, Callable[[str, bytes], None]] = {}
+        """Who takes what is published below a topic "first/second/", in place of all subscribers: the last level
+        and the payload."""
         self._sessions: dict[str, Session] = {}
         self._filters: TopicTree[Session, Wish] = TopicTree()
         self._retained: TopicTree[None, Message] = TopicTree()
@@ -153,6 +157,9 @@ class Broker:
         returns. The result is the reason code of a PUBACK."""
         levels = levels_of(topic)
         self.counts["received"] += 1
+        if (tap := self.taps.get(topic[: topic.rfind("/") + 1])) is not None:
+            tap(levels[-1], payload)
+            return reasons.SUCCESS
         if topic.startswith("$"):  # 4.7.2: not for clients to talk to each other
             self.counts["refused_topics"] += 1
             return reasons.TOPIC_NAME_INVALID

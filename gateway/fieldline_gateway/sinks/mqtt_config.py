@@ -64,6 +64,10 @@ class MqttConfig:
     """How long a stop waits for the PUBACKs of what is in flight."""
     backoff_first_s: float = 0.5
     backoff_most_s: float = 60.0
+    certificates: tuple[Path, ...] = ()
+    """The PEM files that lead to the server: its CA, our own certificate. They end one day."""
+    private: tuple[Path, ...] = ()
+    """Files that nobody else may read: passwords, our key."""
 
     @property
     def addresses(self) -> tuple[Address, ...]:
@@ -123,7 +127,13 @@ class MqttConfig:
             window=table.integer("window", DEFAULT_WINDOW, low=1, high=MAX_WINDOW),
             keep_alive_s=table.integer("keep_alive_s", 60, low=1, high=MAX_FIELD),
             progress_timeout_s=table.integer("progress_timeout_s", 30, low=1, high=3600),
+            certificates=tuple(folder / name for key in _PEM if (name := table.get(key, str)) is not None),
+            private=tuple(folder / name for key in _PRIVATE if (name := table.get(key, str)) is not None),
         )
+
+
+_PEM = ("tls_ca", "tls_cert")
+_PRIVATE = ("password_file", "proxy_password_file", "tls_key")
 
 
 def _pace(table: Table, retain: bool) -> Pace | None:

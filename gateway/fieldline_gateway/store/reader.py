@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-from fieldline_gateway.pace import Bucket, Pace
+from fieldline_gateway.pace import Ahead, Bucket, Pace
 from fieldline_gateway.records import ALARM, CLASS_NAMES, CLASSES, KIND_REPORT, Position, StoredRecord
 from fieldline_gateway.store.follower import Follower, Sources
 from fieldline_gateway.store.log import ClassLog
@@ -19,8 +19,11 @@ from fieldline_gateway.store.unread import Range, Unread
 
 READ_AHEAD = 512
 """Records read together at least: a sink that asks for few at a time shall not read a block for each."""
-SHARE_LIVE, SHARE_BACKLOG = 512, 64
-"""Where live readings alone fill the uplink, so many records of backlog follow so many live ones: without a share
+SLICE = 32
+"""Readings of backlog given in one turn of the event loop: to make messages of them takes a millisecond, in which
+nothing that is live moves."""
+SHARE_LIVE = 256
+"""Where live readings alone fill the uplink, one slice of backlog follows so many live records: without a share
 it would stay until the store is full, and then be a gap."""
 
 
@@ -79,8 +82,10 @@ class StoreReader:
         self._sources = sources
         self._pace = pace
         self._bucket = Bucket(pace.backlog_per_s if pace else 0, self._now())
+        self._room = Ahead(pace.backlog_ahead if pace else 0)
         self._ahead = 0
         self._live_run = 0
+        self._sliced = False  # backlog was given in this turn of the event loop
         self._news = asyncio.Event()
         self._live: list[Lane] = []
         self._backlog: list[Lane | None] = []
@@ -90,6 +95,7 @@ class StoreReader:
         for lane in self.lanes():
             lane.current = False
         self._ahead = self._live_run = 0
+        self._room.forget()
         self._live = [Lane(self._logs[cls], self._sources, self.unread[cls].live) for cls in CLASSES]
         self._backlog = [None for _ in CLASSES]
 
@@ -98,6 +104,9 @@ class StoreReader:
         return [*self._live, *(lane for lane in self._backlog if lane)]
 
     async def next_batch(self, limit: int) -> Sequence[StoredRecord]:
+        if self._sliced:
+            self._sliced = False
+            await asyncio.sleep(0)
         while True:
             self._news.clear()
             found = self._choose()
@@ -109,15 +118,17 @@ class StoreReader:
             if not lane.ready:
                 await lane.fill(max(limit, READ_AHEAD))
             elif late:
-                return self._give_backlog(lane, limit)
+                return self._give_backlog(cls, lane, limit)
             else:
                 return self._give_live(cls, lane, limit)
 
     def commit(self, position: Position) -> None:
         unread = self.unread[position.cls]
         before = unread.saved()
-        for _, node, number, readings in unread.commit(position.seq):
-            self._ahead -= readings
+        for seq, node, number, readings in unread.commit(position.seq):
+            if readings:
+                self._ahead -= readings
+                self._room.delivered(position.cls, seq, self._now())
             numbers = self.numbers.get(node) or self.numbers.setdefault(node, {})
             if number > numbers.get(position.cls, 0):
                 numbers[position.cls] = number
@@ -182,7 +193,7 @@ class StoreReader:
         """A lane of backlog that may go on now."""
         if self._pace is None or not self._bucket.available(self._now()):
             return None
-        if self._ahead >= self._pace.backlog_ahead:
+        if self._ahead >= self._room.allowed:
             return None
         return next(((cls, lane) for cls in CLASSES if (lane := self._backlog_of(cls))), None)
 
@@ -218,13 +229,14 @@ class StoreReader:
             return batch
         return [stored.as_late() if stored.seq < fresh else stored for stored in batch]
 
-    def _give_backlog(self, lane: Lane, limit: int) -> list[StoredRecord]:
+    def _give_backlog(self, cls: int, lane: Lane, limit: int) -> list[StoredRecord]:
         assert self._pace
-        limit = min(limit, SHARE_BACKLOG) if self._live_run else limit
-        room = self._pace.backlog_ahead - self._ahead
+        room = min(self._room.allowed - self._ahead, SLICE)
         most = self._bucket.most()
         batch = lane.take(limit, room if most is None else min(room, most))
         self._live_run = 0
+        self._sliced = True
+        self._room.given(cls, batch[-1].seq, self._now())
         readings = [weight(stored) for stored in batch]
         self._bucket.take(sum(readings))
         self._ahead += sum(readings)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fieldline_harness import bench_forward
+from fieldline_harness import bench_forward, turns
 
 
 def test_quick_run_gives_all_figures() -> None:
@@ -13,4 +13,4 @@ def test_quick_run_gives_all_figures() -> None:
 
 def test_payload_is_of_the_size_that_is_claimed() -> None:
     [(_, payload, _)] = bench_forward.PlainPayload().messages(bench_forward.plain_record(1))
-    assert len(payload) == bench_forward.PAYLOAD_BYTES == 122
+    assert len(payload) == turns.PAYLOAD_BYTES == 122

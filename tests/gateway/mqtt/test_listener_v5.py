@@ -196,8 +196,8 @@ def test_password_file(passwords: Passwords) -> None:
     [
         ("", "holds nobody"),
         ("node:secret\n", ":1: no name with a hash"),
-        (f"# c\n:{hash_password(b'x')}\n", ":2: no name"),
-        (f"n:{hash_password(b'x')}\nn:{hash_password(b'x')}\n", ":2: twice"),
+        pytest.param(f"# c\n:{hash_password(b'x')}\n", ":2: no name", id="no name"),
+        pytest.param(f"n:{hash_password(b'x')}\nn:{hash_password(b'x')}\n", ":2: twice", id="twice"),
         ("n:scrypt$1048576$8$1$AAAA$" + "A" * 43 + "=", ":1:"),
         ("n:scrypt$16384$8$1$!!$" + "A" * 43 + "=", ":1:"),
         ("n:scrypt$16384$8$1$AAAA$AAAA", ":1:"),

@@ -1,13 +1,11 @@
 """A node with Wi-Fi, simulated: MicroPython on the VM publishes sealed messages over TCP to our listener.
 
 `own` is a publisher in a few lines, with the calls on a socket that umqtt.simple makes. `umqtt` is that module
-itself, unmodified, where FIELDLINE_UMQTT names a folder with umqtt/simple.py (micropython-lib, MIT), as
-`mpremote mip install umqtt.simple` puts it on a board; it has no package that pip can install, and no copy here.
+itself, unmodified, from PyPI (micropython-umqtt.simple, MIT; scripts/setup test fetches it, pinned by its digest).
 """
 
 from __future__ import annotations
 
-import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -16,10 +14,11 @@ from pathlib import Path
 import pytest
 
 from fieldline_boards.emulated.vm import VmError, run_script
-from fieldline_gateway.ingest.ccm import AesCcm
 from fieldline_gateway.mqtt.codec import v311
 from fieldline_gateway.mqtt.security import Passwords, Security, hash_password
+from fieldline_host.ccm import AesCcm
 from fieldline_wire import messages, seal
+from tests.fakes.umqtt import find_umqtt
 from tests.gateway.mqtt.support import TIMEOUT_S, ListenerThread, RawClient
 
 ROOT = Path(__file__).parents[3]
@@ -102,10 +101,7 @@ def publish(port: int, module: str, paths: list[Path], password: bytes = b"right
 def test_sealed_messages_reach_a_subscriber(listener: ListenerThread, who: str) -> None:
     module, paths = OWN, []
     if who == "umqtt":
-        folder = os.environ.get("FIELDLINE_UMQTT")
-        if folder is None:
-            pytest.skip("FIELDLINE_UMQTT names no folder with umqtt/simple.py of micropython-lib")
-        module, paths = "from umqtt.simple import MQTTClient\n", [Path(folder)]
+        module, paths = "from umqtt.simple import MQTTClient\n", [find_umqtt()]
     connect = v311.Connect("judge", username="judge", password=b"judge")
     with RawClient(listener.port, connect) as judge:
         judge.send(v311.Subscribe(1, (("fieldline/up/+", 1),)))

@@ -30,6 +30,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for status in sorted({row[0] for row in rows}):
         found = [row for row in rows if row[0] == status]
         terminalreporter.write_line(f"{len(found):4} {status}")
-        if terminalreporter.verbosity > 0:
+        if terminalreporter.verbosity > 0 or status == "not covered":
             for _, full, told in found:
                 terminalreporter.write_line(f"       {full}: {told}")

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Self
 
 from fieldline_boards.emulated.chips.rig import Rig
+from fieldline_boards.emulated.vm.netline import NetLine
 from fieldline_boards.emulated.vm.rigline import RigLine
 from fieldline_boards.emulated.vm.setup import Places, Region, vm_setup
 from fieldline_boards.emulated.vm.supervisor import Supervisor
@@ -81,7 +82,7 @@ class VmBoard:
     """An emulated board that lives in `directory` (made where it is missing) and is found there again.
 
     `files` (a folder) is put on its file system when it is opened; what else is there stays.
-    `rig` has the emulated sensor chips on its buses.
+    `rig` has the emulated sensor chips on its buses; with `network` its `socket` reaches the host's TCP.
     """
 
     simulated = True
@@ -94,14 +95,17 @@ class VmBoard:
         unique_id: bytes = bytes(8),
         files: Path | None = None,
         rig: Rig | None = None,
+        network: bool = False,
     ) -> None:
         self.spec = spec
         self.places = Places(directory.resolve())
         self._unique_id = unique_id
         self._files = files
         self._lock: int | None = None
-        self._rig = None if rig is None else RigLine(rig, self.places.folder)
-        regions = {"state": spec.state, "outbox": spec.outbox}
+        self._lines: list[RigLine | NetLine] = [] if rig is None else [RigLine(rig, self.places.folder)]
+        if network:
+            self._lines.append(NetLine(self.places.folder))
+        regions = spec.regions
         self._regions = [Region(r.label or r.name, r.start, r.length) for r in regions.values()]
         self.power = Supervisor(self.places, spec.chip.family, self._setup, usb=spec.console == "usb")
         self.pins = self.power.world
@@ -138,16 +142,16 @@ class VmBoard:
         self.places.log.write_bytes(b"")
         if self._files:
             shutil.copytree(self._files, self.places.files, dirs_exist_ok=True)
-        if self._rig:
-            self._rig.open()
+        for line in self._lines:
+            line.open()
         self.cable.power(self.spec.console == "uart")
         return self
 
     async def __aexit__(self, *exc: object) -> None:
         await self.power.off()
         self.cable.power(False)
-        if self._rig:
-            self._rig.close()
+        for line in self._lines:
+            line.close()
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -161,4 +165,6 @@ class VmBoard:
             unique_id=self._unique_id,
             cause=cause,
         )
-        return setup | self._rig.setup() if self._rig else setup
+        for line in self._lines:
+            setup |= line.setup()
+        return setup

@@ -1,10 +1,13 @@
 """Runs the node on this board: the top loop, and what becomes of an exception that reaches it.
 
+The link is the console; where there is a file /wifi.json, it is Wi-Fi (wifi.py), and the console is for people.
+
 Rules: an exception is kept in the journal and the chip restarts; never is the node left standing. A development
 build stops for a person who asks for the REPL (wire.md 2.5), and has no watchdog, which would end that REPL.
 """
 
 import asyncio
+import os
 import sys
 
 import fieldline_board as board  # pyright: ignore[reportMissingImports] - made by the build
@@ -13,14 +16,18 @@ from fieldline_node.drivers.micropython.console import Console
 from fieldline_node.drivers.micropython.flash import find_region
 from fieldline_node.drivers.micropython.hardware import Hardware
 from fieldline_node.drivers.micropython.identity import read_identity
-from fieldline_node.errors import IdentityError, StorageError
+from fieldline_node.drivers.micropython.updates import open_updates
+from fieldline_node.errors import FlashError, IdentityError, StorageError
 from fieldline_node.faults import SAFE_PAUSE_MS, Faults
 from fieldline_node.journal import Journal
 from fieldline_node.links.serial import SerialLink
 from fieldline_node.node import make_node
 from fieldline_wire.codes import const
+from fieldline_wire.update.codes import TRIAL
 
 _POLL_MS = const(10)  # looks for the REPL; at most 20, wire.md 2.5
+_WIFI_MS = const(50)  # a socket wakes nobody: so late is an answer at most
+_WIFI = "fieldline_node.drivers.micropython.wifi"  # in the builds of boards with Wi-Fi alone
 
 
 async def run() -> None:
@@ -30,18 +37,35 @@ async def run() -> None:
     except IdentityError as error:
         print("fieldline: %s. Give it one: fieldline node install --identity" % error)
         return
+    try:
+        wifi = _wifi(identity[0])
+    except IdentityError as error:
+        print("fieldline: %s. It talks over its cable" % error)
+        wifi = None
     hardware = Hardware(board.CHIP)
     if not board.DEVELOPMENT:
         hardware.start_watchdog()
     console = Console()
     console.open()
     try:
-        await _live(hardware, SerialLink(console), console, identity)
+        await _live(hardware, wifi, SerialLink(console), console, identity)
     finally:
         console.close()
 
 
-async def _live(hardware: Hardware, link: SerialLink, console: Console, identity: tuple) -> None:
+def _wifi(node: bytes):
+    """The link that /wifi.json asks for, None where there is none."""
+    try:
+        os.stat("/wifi.json")
+    except OSError:
+        return None
+    try:
+        return __import__(_WIFI, None, None, ("make_link",)).make_link(node)
+    except ImportError:
+        raise IdentityError("/wifi.json is for a board with Wi-Fi") from None
+
+
+async def _live(hardware: Hardware, wifi, cable: SerialLink, console: Console, identity: tuple) -> None:
     faults = None
     try:
         journal = Journal(find_region(board.CHIP, *board.FLASH_STATE))
@@ -49,14 +73,30 @@ async def _live(hardware: Hardware, link: SerialLink, console: Console, identity
         faults = Faults(journal)
         faults.load()
         outbox = find_region(board.CHIP, *board.FLASH_OUTBOX)
-        app = make_node(board, hardware, link, journal, faults, outbox, identity)
-        while not _break_asked(hardware, link):
+        updates = _updates(hardware, identity[0])
+        if updates is not None and updates.journal.record.state == TRIAL:
+            faults.trial = True
+            hardware.start_watchdog()  # the selector did: a development build in its trial has one too
+        app = make_node(board, hardware, wifi or cable, journal, faults, outbox, identity, updates)
+        while not _break_asked(hardware, cable):
             wait = app.step(hardware.now_ms())
-            await console.rest(_POLL_MS if link.break_near() else wait)
+            if wifi:
+                cable.poll(hardware.now_ms())
+                wait = min(wait, _WIFI_MS)
+            await console.rest(_POLL_MS if cable.break_near() else wait)
     except Exception as error:  # noqa: BLE001 - the top loop
         sys.print_exception(error)
-        if not await _stopped(hardware, link, faults, error):
+        if not await _stopped(hardware, cable, faults, error):
             hardware.restart()
+
+
+def _updates(hardware: Hardware, node: bytes):
+    """The port of updates; None where there is none, which a node lives with."""
+    try:
+        return open_updates(board, node, hardware.random)
+    except (OSError, FlashError) as error:
+        print("fieldline: no updates: %s" % error)
+        return None
 
 
 async def _stopped(hardware: Hardware, link: SerialLink, faults: "Faults | None", error: Exception) -> bool:

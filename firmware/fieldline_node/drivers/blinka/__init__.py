@@ -1,0 +1,1 @@
+"""The node on a Linux computer with pins: CPython and Adafruit's Blinka."""
