@@ -17,6 +17,10 @@ from fieldline_wire.codes import (
 )
 from fieldline_wire.control import Config
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from fieldline_node.updates import Updates
+
 _SAVE_MS = const(1000)  # so often it is looked whether acks are to be saved
 _COMPLAIN_MS = const(60000)  # between two log lines about the same
 
@@ -55,7 +59,7 @@ class App:
         self._refused = 0  # downlinks, when it was last said
         self._why = ""  # flash did not take something: what it said
         self.unkept = 0
-        self.updates = None  # where the board takes updates
+        self.updates: "Updates | None" = None  # where the board takes updates
 
     def step(self, now: int) -> int:
         """Does what is due at `now` (ms since the start); ms from its end until the next step."""

@@ -79,8 +79,7 @@ class Updates:
         if isinstance(message, Chunk):
             self._chunk(now, message)
         elif isinstance(message, Offer):
-            self._load()
-            self._updater.offer(message)
+            self._load().offer(message)
             self._begin(now)
         elif isinstance(message, Ask):
             self._seen = message.number
@@ -104,16 +103,18 @@ class Updates:
         elif state == PENDING:
             wait = self._restart(now)
         elif self._updater is not None:
-            wait = self._receive(now)
+            wait = self._receive(now, self._updater)
         return min(wait, self._tell(now))
 
     # --- receiving
 
-    def _load(self) -> None:
-        if self._updater is None:
-            app = self._app
-            self._updater = self._port.updater(self._unix, app.hardware.random)
-            self._updater.load()
+    def _load(self):
+        """The updater, loaded when it is first wanted."""
+        updater = self._updater
+        if updater is None:
+            updater = self._updater = self._port.updater(self._unix, self._app.hardware.random)
+            updater.load()
+        return updater
 
     def _begin(self, now: int) -> None:
         """After something changed: tells it, and asks anew."""
@@ -136,9 +137,8 @@ class Updates:
             self._next_want = now + (now - self._asked_at)
             self._asked_at = None
 
-    def _receive(self, now: int) -> int:
+    def _receive(self, now: int, updater) -> int:
         """A slice of work, or the next question; ms until the next step."""
-        updater = self._updater
         number = self._port.journal.record.number
         if updater.work():
             if self._port.journal.record.number != number:

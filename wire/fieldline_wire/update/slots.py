@@ -12,6 +12,10 @@ from fieldline_wire.errors import FlashError
 from fieldline_wire.update.codes import IDLE, NONE, PAGE, SLOT_FILES
 from fieldline_wire.update.states import next_state
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 PAGES = const(16)  # in a sector
 PAYLOAD_NONE = const(0xFF)
 
@@ -47,6 +51,11 @@ class Record:
     """The fields of update.md 8.3 by their names; `good`: a bit a slot."""
 
     __slots__ = _FIELDS
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
+
+        def __setattr__(self, name: str, value: Any) -> None: ...
 
     def __init__(self, *values) -> None:  # type: ignore[no-untyped-def]
         for name, value in zip(_FIELDS, values):
@@ -60,11 +69,11 @@ class Record:
 
     def slot(self, slot: int) -> tuple[int, bytes]:
         """(sequence, LMS key) of slot 0 or 1; the sequence is 0 where nothing is to be booted there."""
-        return (self.sequence_b, self.key_b) if slot else (self.sequence_a, self.key_a)  # type: ignore[attr-defined]
+        return (self.sequence_b, self.key_b) if slot else (self.sequence_a, self.key_a)
 
     def set_slot(self, slot: int, sequence: int, key: bytes) -> None:
         """What slot() gives from now on. It was never confirmed."""
-        self.good &= ~(1 << slot)  # type: ignore[attr-defined]
+        self.good &= ~(1 << slot)
         if slot:
             self.sequence_b, self.key_b = sequence, key
         else:
@@ -133,7 +142,7 @@ class SlotJournal:
                     continue
                 used = number + 1
                 found = read_record(page)
-                if found is not None and (self.record is None or found.number > self.record.number):  # type: ignore[attr-defined]
+                if found is not None and (self.record is None or found.number > self.record.number):
                     self.record = found
                     newest = True
             if newest:
@@ -163,7 +172,7 @@ class SlotJournal:
 
     def write(self, record: Record) -> None:
         """Makes `record` the newest, under the next number. FlashError where no page takes it."""
-        record.number = self.record.number + 1 if self.record is not None else 1  # type: ignore[attr-defined]
+        record.number = self.record.number + 1 if self.record is not None else 1
         data = record.pack()
         data += b"\xff" * (PAGE - len(data))
         region = self._region

@@ -23,7 +23,6 @@ from fieldline_node.journal import Journal
 from fieldline_node.links.serial import SerialLink
 from fieldline_node.node import make_node
 from fieldline_wire.codes import const
-from fieldline_wire.update.codes import TRIAL
 
 _POLL_MS = const(10)  # looks for the REPL; at most 20, wire.md 2.5
 _WIFI_MS = const(50)  # a socket wakes nobody: so late is an answer at most
@@ -74,7 +73,7 @@ async def _live(hardware: Hardware, wifi, cable: SerialLink, console: Console, i
         faults.load()
         outbox = find_region(board.CHIP, *board.FLASH_OUTBOX)
         updates = _updates(hardware, identity[0])
-        if updates is not None and updates.journal.record.state == TRIAL:
+        if updates is not None and updates.trial:
             faults.trial = True
             hardware.start_watchdog()  # the selector did: a development build in its trial has one too
         app = make_node(board, hardware, wifi or cable, journal, faults, outbox, identity, updates)

@@ -29,9 +29,9 @@ class Who:
 
 
 class UpdatePort:
-    """The port. `slot`: that runs."""
+    """The port. `slot`: that runs; `trial`: on trial."""
 
-    __slots__ = ("_document", "_update", "_vendor", "journal", "slot", "slots", "switch", "who")
+    __slots__ = ("_document", "_update", "_vendor", "journal", "slot", "slots", "switch", "trial", "who")
 
     def __init__(self, who: Who, document: bytes, update, slots, random) -> None:
         self.who = who
@@ -42,10 +42,12 @@ class UpdatePort:
         version, self._vendor = root_facts(document)
         self.journal = SlotJournal(update)
         self.journal.mount()
-        if self.journal.record is None:
-            self.journal.write(blank(random(8), version))
         record = self.journal.record
-        self.slot = record.target if record.state == TRIAL else record.active
+        if record is None:
+            record = blank(random(8), version)
+            self.journal.write(record)
+        self.trial = record.state == TRIAL
+        self.slot = record.target if self.trial else record.active
 
     def status(self):
         """Where the update stands."""
