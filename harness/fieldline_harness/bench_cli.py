@@ -48,6 +48,10 @@ BENCHES = {
         "what is lost while the gateway is killed and everything around it fails (simulated nodes)",
     ),
     "boards": ("fieldline_harness.bench_boards", "tests of the Board port that pass, by kind of board"),
+    "ota": (
+        "fieldline_harness.bench_ota",
+        "bytes of an update beside detools and deflate, verification on an emulated RP2040, power cuts",
+    ),
     "node": (
         "fieldline_harness.bench_node",
         "the node's .mpy bytes and live heap, beside the board's budget",
