@@ -1,6 +1,6 @@
 """What an update costs: bytes over the link beside other ways, time and heap of verification, power cuts.
 
-Rules: judged by the scenarios of the tests, which a checkout has beside this package. The app is the node's own build;
+Rules: judged by the scenarios of the tests, which a checkout has beside this package. The app is the node's own;
 "one constant" and "three functions" are changes of its sources. Times are those of an emulated RP2040 at 125 MHz
 (SIMULATED: core cycles without cache misses); without an image of MicroPython they are left out, and that is said.
 """
@@ -39,7 +39,9 @@ def run(quick: bool = False) -> list[Figure]:
     sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "ota")]
     cases, wrong = _cuts(quick)
     found.append(Figure("ota.cut_cases", cases, "cuts", "each flash operation in five ways, in memory"))
-    found.append(Figure("ota.violations", wrong, "cases", "0: a brick, a boot of what was not verified, a loss"))
+    found.append(
+        Figure("ota.violations", wrong, "cases", "0: a brick, a boot of what was not verified, a loss")
+    )
     if quick:
         return found
     try:
@@ -64,8 +66,12 @@ def _bytes() -> list[Figure]:
     constant = build_image(_constant_changed(app))
     functions = build_image(_functions_changed(app, files))
     found = [
-        Figure("ota.selector_mpy_bytes", selector, "bytes", "budget 4096; what decides and counts a boot's slot"),
-        Figure("ota.app_bytes", len(whole), "bytes", f"the whole image; deflated {len(deflate_image(whole))}"),
+        Figure(
+            "ota.selector_mpy_bytes", selector, "bytes", "budget 4096; what decides and counts a boot's slot"
+        ),
+        Figure(
+            "ota.app_bytes", len(whole), "bytes", f"the whole image; deflated {len(deflate_image(whole))}"
+        ),
         Figure("ota.full_bytes", len(deflate_image(base)), "bytes", f"an app of {len(base)} bytes, deflated"),
     ]
     for name, new, limit in (("constant", constant, 150), ("functions", functions, 2500)):

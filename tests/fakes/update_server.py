@@ -43,7 +43,11 @@ class UpdateServer:
         elif isinstance(message, Status):
             self.statuses.append(message)
             self.peer.send(Ask(message.number))
-            if self.release is not None and self._offered is None and message.state in (IDLE, CONFIRMED, REVERTED, REFUSED):
+            if (
+                self.release is not None
+                and self._offered is None
+                and message.state in (IDLE, CONFIRMED, REVERTED, REFUSED)
+            ):
                 self._offered = message.number
                 token = Token(self._node, message.counter + 1, message.nonce, self.release.digest)
                 self.peer.send(Offer(WHAT_IMAGE, len(self.release.envelope), token.to_bytes(self._token_key)))

@@ -145,4 +145,3 @@ class Cuts:
         self._floor = record.floor
         self.confirmed.add(record.floor)
         self.reverted += record.state == 7
-

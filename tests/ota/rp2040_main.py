@@ -6,6 +6,7 @@ import sys
 
 import fieldline_board as board
 import machine
+
 from fieldline_node.drivers.micropython.flash import find_region
 from fieldline_node.drivers.micropython.updates import open_updates
 from fieldline_node.journal import Journal

@@ -52,7 +52,9 @@ async def measure(picture: Path) -> str:
         paths += [f"fieldline_wire/update/{name}.mpy" for name in MODULES]
         async with Rp2040Board(SPEC, folder / "board", image=picture, pace=0, instant_flash=True) as board:
             await board.power.on()
-            await asyncio.to_thread(_put, board.port, {path: (folder / "build" / path).read_bytes() for path in paths})
+            await asyncio.to_thread(
+                _put, board.port, {path: (folder / "build" / path).read_bytes() for path in paths}
+            )
             said = await python(
                 board,
                 _MEASURE

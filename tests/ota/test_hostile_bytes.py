@@ -118,7 +118,9 @@ def test_cbor_there_and_back_and_only_one_way(value: object) -> None:
     assert cbor.encode(found) == data
 
 
-@pytest.mark.parametrize("data", ["1800", "190000", "1a00000000", "a2020001", "a2010001", "1b0000000000000000", "20", "f6"])
+@pytest.mark.parametrize(
+    "data", ["1800", "190000", "1a00000000", "a2020001", "a2010001", "1b0000000000000000", "20", "f6"]
+)
 def test_cbor_that_is_not_deterministic_is_refused(data: str) -> None:
     with pytest.raises(PeerError):
         cbor.decode(bytes.fromhex(data))
@@ -148,7 +150,10 @@ def test_an_image_there_and_back(files: dict[str, bytes]) -> None:
 
 
 @settings(max_examples=60)
-@given(st.binary(max_size=600), st.lists(st.tuples(st.integers(0, 600), st.integers(0, 20), st.binary(max_size=20))))
+@given(
+    st.binary(max_size=600),
+    st.lists(st.tuples(st.integers(0, 600), st.integers(0, 20), st.binary(max_size=20))),
+)
 def test_a_delta_makes_the_image(base: bytes, edits: list[tuple[int, int, bytes]]) -> None:
     new = bytearray(base)
     for at, size, content in edits:

@@ -31,18 +31,20 @@ async def cut(picture: Path, folder: Path, count: int, seed: int) -> Cuts:
 
 
 def judge(cuts: Cuts) -> None:
-    print(f"{cuts.cases} cuts, confirmed {sorted(cuts.confirmed)}, seen on the way back {cuts.reverted} times")
+    print(
+        f"{cuts.cases} cuts, confirmed {sorted(cuts.confirmed)}, seen on the way back {cuts.reverted} times"
+    )
     assert cuts.wrong == []
 
 
 @pytest.mark.timeout(600)
-def test_power_cuts_in_updates(image: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_power_cuts_in_updates(image: Path, tmp_path: Path) -> None:
     judge(asyncio.run(cut(image, tmp_path, SAMPLE, 3)))
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(36000)
-def test_many_power_cuts_in_updates(image: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_many_power_cuts_in_updates(image: Path, tmp_path: Path) -> None:
     cuts = asyncio.run(cut(image, tmp_path, 250, 7))
     judge(cuts)
     assert len(cuts.confirmed) > 5

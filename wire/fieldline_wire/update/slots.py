@@ -60,7 +60,7 @@ class Record:
 
     def slot(self, slot: int) -> tuple[int, bytes]:
         """(sequence, LMS key) of slot 0 or 1; the sequence is 0 where nothing is to be booted there."""
-        return (self.sequence_b, self.key_b) if slot else (self.sequence_a, self.key_a)  # type: ignore[attr-defined]
+        return (self.sequence_b, self.key_b) if slot else (self.sequence_a, self.key_a)
 
     def set_slot(self, slot: int, sequence: int, key: bytes) -> None:
         """What slot() gives from now on. It was never confirmed."""
