@@ -38,6 +38,12 @@ _LIBRARY = Path("lib")  # on CircuitPython's sys.path
 _NODE = "fieldline_node"
 _WIFI = "fieldline_node.drivers.micropython.wifi"
 _PACKAGES = (_NODE, "fieldline_wire")
+_SELECTOR = (
+    "fieldline_node/drivers/micropython/selector.mpy",
+    "fieldline_wire/update/boot.mpy",
+    "fieldline_wire/update/slots.mpy",
+    "fieldline_wire/update/states.mpy",
+)
 _MANIFEST = "manifest.py"
 _FROZEN = Path("modules")  # beside the manifest
 SOURCES = Path("src")
@@ -76,12 +82,21 @@ class BuildReport:
         return sum(file.size for file in self.files if file.path.endswith(".mpy"))
 
     @property
+    def selector_bytes(self) -> int:
+        """Of .mpy that choose a boot's slot and count its trials (update.md 8.8)."""
+        return sum(file.size for file in self.files if file.path in _SELECTOR)
+
+    @property
     def over(self) -> tuple[str, ...]:
         """A sentence for each budget that is not kept."""
         said = [f"{f.path} has {f.size} bytes, its budget is {f.budget}" for f in self.files if f.over]
         budget = self.spec.budget.mpy_bytes
         if self.mpy_bytes > budget:
             said.append(f"all .mpy files have {self.mpy_bytes} bytes, the budget is {budget}")
+        if self.selector_bytes > self.spec.budget.selector_bytes:
+            said.append(
+                f"the selector has {self.selector_bytes} bytes, its budget is {self.spec.budget.selector_bytes}"
+            )
         if not self.frozen and sum(file.size for file in self.files) > self.spec.files_bytes:
             said.append(f"the files do not fit in the board's file system of {self.spec.files_bytes} bytes")
         return tuple(said)
@@ -98,7 +113,11 @@ def build(
     module = board_module(spec, importlib.metadata.version("fieldline"), development=development)
     with _gathered(spec, _SCRIPTS, module, out_dir, _folding()) as sources:
         for path, source in sources:
-            _compile(spec, source, path, out_dir / Path(path).with_suffix(".mpy"), _opt(development))
+            target = Path(path).with_suffix(".mpy")
+            opt = (
+                _RELEASE_OPT if target.as_posix() in _SELECTOR else _opt(development)
+            )  # its budget is narrow
+            _compile(spec, source, path, out_dir / target, opt)
             if sources_too:
                 readable = out_dir / SOURCES / path
                 readable.parent.mkdir(parents=True, exist_ok=True)

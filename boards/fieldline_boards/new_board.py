@@ -94,7 +94,7 @@ def _lines(chip: Chip, title: str) -> Iterator[str]:
         yield from ("pulses_per_turn = 2", "reject_us = 10000   # 3,000 rpm at two pulses a turn", "")
     yield from ("[[sensor]]", 'name = "board"', 'kind = "chip_temperature"', "")
     yield from _flash(chip)
-    yield from ("", "[budget]", "mpy_bytes = 65536", "heap_bytes = 98304", "", "[budget.files]")
+    yield from ("", "[budget]", "mpy_bytes = 106496", "heap_bytes = 114688", "", "[budget.files]")
     yield '"fieldline_board.mpy" = 1024'
 
 

@@ -1,6 +1,6 @@
 """Updates of this node beside its work: what is asked for, told, tried and confirmed (docs/update.md 8, 9).
 
-Rules: telemetry goes first: nothing is asked for while an alarm or a live reading waits to be sent, and after a window
+Rules: telemetry goes first: nothing is asked for while an alarm or live reading waits to be sent, and after a window
 of chunks the line is the readings' for as long again. Long work is done a slice a step. What only an update needs is
 loaded when one is offered, and gone with the restart that ends it. No sensor is measured less for it.
 """

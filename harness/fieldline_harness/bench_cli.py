@@ -52,6 +52,10 @@ BENCHES = {
         "the gateway's page with 1,000 simulated nodes in Chromium, beside an empty page",
     ),
     "boards": ("fieldline_harness.bench_boards", "tests of the Board port that pass, by kind of board"),
+    "ota": (
+        "fieldline_harness.bench_ota",
+        "bytes of an update beside detools and deflate, verification on an emulated RP2040, power cuts",
+    ),
     "node": (
         "fieldline_harness.bench_node",
         "the node's .mpy bytes and live heap, beside the board's budget",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -19,9 +20,9 @@ from fieldline_wire.update.slots import SlotJournal
 TARGETS = ("full", "delta", "deflated")
 
 
-@pytest.fixture(scope="module")
-def material(material_json: str) -> Iterator[Material]:
-    """The releases; a signature that was judged once is remembered, as thousands of nodes judge the same ones."""
+@contextmanager
+def remembered() -> Iterator[None]:
+    """A signature that was judged once is remembered, as thousands of nodes judge the same ones."""
     judged: dict[tuple[bytes, ...], Any] = {}
 
     def verify(key: bytes, message: bytes, signature: bytes) -> Any:
@@ -41,6 +42,13 @@ def material(material_json: str) -> Iterator[Material]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lms, "verify", verify)
         patch.setattr(ed25519, "steps", steps)
+        yield
+
+
+@pytest.fixture(scope="module")
+def material(material_json: str) -> Iterator[Material]:
+    """The releases."""
+    with remembered():
         yield Material(material_json)
 
 

@@ -35,7 +35,7 @@ def choose(journal, sound) -> int:  # type: ignore[no-untyped-def]
             else:
                 journal.change("boot", tries=record.tries + 1)
                 if sound(record.target, *record.slot(record.target)):
-                    return record.target
+                    return record.target  # type: ignore[no-any-return]
                 journal.change("rotten", reason=BOOT_CHANGED)
         except FlashError:
             pass  # not counted: what was confirmed runs
@@ -48,7 +48,7 @@ def choose(journal, sound) -> int:  # type: ignore[no-untyped-def]
             journal.change("active rotten", active=active, reason=reason)
         except FlashError:
             pass  # the next boot finds the same
-    return active
+    return active  # type: ignore[no-any-return]
 
 
 def slot_sound(head, image, sequence: int, key: bytes) -> bool:  # type: ignore[no-untyped-def]
@@ -58,7 +58,7 @@ def slot_sound(head, image, sequence: int, key: bytes) -> bool:  # type: ignore[
     buffer = bytearray(MAX_ENVELOPE)
     head.readinto(0, buffer)
     try:
-        manifest, _, signature, _ = parts(buffer)
+        manifest, _, signature, _ = parts(bytes(buffer))
         if not lms.verify(key, to_be_signed(LMS, manifest), signature):
             return False
         its_sequence, size, digest = head_facts(manifest)

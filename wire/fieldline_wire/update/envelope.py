@@ -79,14 +79,14 @@ def open_envelope(data: bytes) -> tuple[bytes, bytes, bytes]:
 
 def head_facts(manifest: bytes) -> tuple[int, int, bytes]:
     """(sequence, size, digest) of a manifest whose signature is right: as little as a boot needs. PeerError."""
-    found = []
+    numbers = []
+    digest = b""
     at = 1
-    while len(found) < 7:
-        _, _, at = read_head(manifest, at)  # the key
+    for _ in range(7):  # keys 1 to 7
+        _, _, at = read_head(manifest, at)
         major, value, at = read_head(manifest, at)
+        numbers.append(value)
         if major > 1:
-            found.append(manifest[at : at + value])
+            digest = manifest[at : at + value]
             at += value
-        else:
-            found.append(value)
-    return found[1], found[5], found[6]
+    return numbers[1], numbers[5], digest

@@ -51,9 +51,9 @@ def manifest_in(envelope: bytes, digest: bytes) -> Manifest:
     return Manifest.from_bytes(data)
 
 
-def check_facts(
+def check_facts(  # type: ignore[no-untyped-def]
     manifest: Manifest, vendor: str, board: str, component: int, abi: int, floor: int, unix
-) -> None:  # type: ignore[no-untyped-def]
+) -> None:
     """Whether manifest and node agree (update.md 3.5). `unix`: the time, None where the clock is not set."""
     if manifest.vendor != vendor:
         raise Refused(VENDOR, "for vendor " + manifest.vendor)

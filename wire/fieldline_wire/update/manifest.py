@@ -133,7 +133,8 @@ class Manifest(Value):
                 raise _malformed("manifest key %d" % key)
         if not _is_bytes(found[7], _DIGEST_SIZE):
             raise _malformed("manifest digest")
-        return cls(*[found[key] for key in range(2, _KEYS)], _payloads(found[11]))
+        values = [found[key] for key in range(2, _KEYS)] + [_payloads(found[11])]
+        return cls(*values)
 
 
 def digest_of(manifest: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""What an update brings, on its way into the target slot: chunks, their bitmap, what is still missing (update.md 8.4).
+"""What an update brings, on its way into the target slot: chunks, their bitmap, what is missing (update.md 8.4).
 
 Rules: only what was asked for is taken; a chunk is programmed, read back, and then marked, so that a reset at any
 point costs that chunk. Nothing here judges the bytes.

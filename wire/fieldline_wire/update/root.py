@@ -155,7 +155,7 @@ def verify_steps(read, size: int, old: Root):  # type: ignore[no-untyped-def]
         raise Refused(ROOT_VENDOR, "the root of " + new.vendor)
     if new.version != old.version + 1:
         raise Refused(ROOT_VERSION, "root version %d after %d" % (new.version, old.version))
-    known = {}
+    known: "dict[bytes, tuple[bytes, bytes]]" = {}
     for holder in old.holders + new.holders:
         known[kid(holder)] = holder
     right = []
@@ -166,18 +166,22 @@ def verify_steps(read, size: int, old: Root):  # type: ignore[no-untyped-def]
         if bytes(entry[:-64]) != _ED25519_HEAD + name + _ED25519_MIDDLE or name <= last:
             raise _malformed("an Ed25519 entry of the root file")
         last = name
-        holder = known.get(name)
+        signer = known.get(name)
         found = False
-        if holder is not None:
-            for result in ed25519.steps(holder[0], to_be_signed(ED25519, document), bytes(entry[-64:])):
+        if signer is not None:
+            for result in ed25519.steps(signer[0], to_be_signed(ED25519, document), bytes(entry[-64:])):
                 found = result
                 yield None
         entry = read(at + _ED25519_SIZE, _LMS_SIZE)
         at += _HOLDER_SIZE
         if bytes(entry[: -lms.SIGNATURE_SIZE]) != _LMS_HEAD + name + _LMS_MIDDLE:
             raise _malformed("an LMS entry of the root file")
-        if found and lms.verify(holder[1], to_be_signed(LMS, document), entry[-lms.SIGNATURE_SIZE :]):
-            right.append(holder)
+        if (
+            signer is not None
+            and found
+            and lms.verify(signer[1], to_be_signed(LMS, document), entry[-lms.SIGNATURE_SIZE :])
+        ):
+            right.append(signer)
         yield None
     for root in (old, new):
         if len([each for each in right if each in root.holders]) < root.threshold:

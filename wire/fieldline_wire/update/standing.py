@@ -45,7 +45,7 @@ def image_in(slots, slot: int) -> "tuple[int, bytes] | None":  # type: ignore[no
     head = bytearray(MAX_ENVELOPE)
     slots[slot][0].readinto(0, head)
     try:
-        _, size, digest = head_facts(parts(head)[0])
+        _, size, digest = head_facts(parts(bytes(head))[0])
     except PeerError:
         return None
     return size, digest

@@ -151,7 +151,8 @@ class Updater:
     def status(self) -> Status:
         """What a gateway is told."""
         told = status(self._journal.record, self._slots, self._who, self._roots.root.vendor)
-        told.reason = self._said or told.reason
+        if self._said:
+            told.reason = self._said  # type: ignore[attr-defined]
         if self._receiver is not None:
             told.progress = (self._receiver.object, self._receiver.here, self._receiver.count)
         told.unasked = self.unasked
@@ -216,7 +217,7 @@ class Updater:
             return
         head, image = self._slots[record.target]
         if record.state == VERIFYING:
-            self._job = self._verify(head, image)
+            self._job = self._verify(head, image)  # type: ignore[no-untyped-call]
         elif record.state == RECEIVING:
             try:
                 payload = self._manifest().payloads[record.payload]
@@ -293,9 +294,11 @@ class Updater:
             yield step
         document = self._roots.root.to_bytes()
         if document not in read(0, min(record.length, len(document) + 16)):  # else a reset came after save()
-            for document in verify_steps(read, record.length, self._roots.root):
+            found = None
+            for step in verify_steps(read, record.length, self._roots.root):
+                found = step
                 yield None
-            self._roots.save(document)
+            self._roots.save(found)
         self._journal.change("root", reason=OK_ROOT, root=self._roots.root.version)
 
     def _refuse(self, reason: int) -> bool:

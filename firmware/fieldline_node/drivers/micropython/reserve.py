@@ -21,7 +21,7 @@ MAP = "/raw.map"
 _MAGIC = b"FLRAW"
 _STAMP_SIZE = const(8)  # random: blocks of an earlier reservation still hold their markers
 _HEADER = ">5sIH"  # magic, address of the first sector, sectors; then 2 bytes a sector, and the CRC
-_checked = None  # what _load() gave, once its guard files were found: a boot asks five times
+_checked = None  # what _load() gave, once its guard files were found
 _COUNT_BLOCKS = const(4)  # ioctl: docs.micropython.org, vfs.AbstractBlockDev
 
 
@@ -33,7 +33,7 @@ def covers(start: int) -> bool:
 
 def reserved(start: int, length: int) -> "tuple[int, ...]":
     """The blocks of the sectors from `start` on, in bytes as the catalog counts. OSError where they are not ours."""
-    global _checked
+    global _checked  # noqa: PLW0603 - a boot asks five times
     if _checked is None:
         kept = _load()
         _checked = kept if _guarded(len(kept[1])) else (0, ())
@@ -52,7 +52,7 @@ def reserve(device, regions, say=print) -> None:
     count = (max([start + length for _, start, length in regions]) - base) // SECTOR
     if not covers(base):
         return
-    global _checked
+    global _checked  # noqa: PLW0603 - a boot asks five times
     _checked = None
     kept = _load()
     if kept[0] == base and len(kept[1]) == count and _guarded(count):
