@@ -47,6 +47,10 @@ BENCHES = {
         "fieldline_harness.bench_soak",
         "what is lost while the gateway is killed and everything around it fails (simulated nodes)",
     ),
+    "mesh": (
+        "fieldline_harness.bench_mesh",
+        "Bluetooth Mesh: sample data, cost on a node, delivery over a simulated air with every assumption",
+    ),
     "boards": ("fieldline_harness.bench_boards", "tests of the Board port that pass, by kind of board"),
     "node": (
         "fieldline_harness.bench_node",

@@ -53,9 +53,7 @@ def choose(
         around.setdefault(root, set())
     reach = _reach(around, roots, around.keys())
     relays: set[int] = set()
-    need = {
-        node: min(cover, len(around[node] & reach.keys())) for node in reach if node not in roots
-    }
+    need = {node: min(cover, len(around[node] & reach.keys())) for node in reach if node not in roots}
     for root in roots:
         _serve(need, around[root])
     candidates = set().union(*(around[root] for root in roots)) if roots else set()

@@ -55,7 +55,9 @@ class Transmission:
 class Radio:
     """All radios of one place. `links`: sender -> receiver -> dBm at the receiver."""
 
-    def __init__(self, physics: Physics, links: Mapping[int, Mapping[int, float]], rng: random.Random) -> None:
+    def __init__(
+        self, physics: Physics, links: Mapping[int, Mapping[int, float]], rng: random.Random
+    ) -> None:
         self.physics = physics
         self.links = links
         self._rng = rng

@@ -36,7 +36,7 @@ class Processor:
     """A PDU sent or relayed: the network layer."""
     own_us: int = 1_900
     """And the layers above, for one of its own."""
-    advert_us: int = 5_000
+    advert_us: int = 3_000
     """Between two advertising events: the controller is stopped, given new data and started."""
     backlog: int = 32
     """Adverts that wait for the processor (29 bytes each)."""
@@ -63,14 +63,23 @@ class SlowNode:
         """us that the stack has taken so far, told from its own counters."""
         counts, cpu = self.node.network.counts, self.processor
         coded = cpu.encode_us * (counts["out"] + counts["relayed"])
-        return cpu.decode_us * counts["in"] + cpu.header_us * counts["known"] + cpu.own_us * counts["out"] + coded
+        return (
+            cpu.decode_us * counts["in"]
+            + cpu.header_us * counts["known"]
+            + cpu.own_us * counts["out"]
+            + coded
+        )
 
 
 class World:
     """Runs nodes, by address, until a time. `tick(now_ms)` is called once every `tick_ms`."""
 
     def __init__(
-        self, nodes: Mapping[int, SlowNode], links: Mapping[int, Mapping[int, float]], physics: Physics, seed: int
+        self,
+        nodes: Mapping[int, SlowNode],
+        links: Mapping[int, Mapping[int, float]],
+        physics: Physics,
+        seed: int,
     ) -> None:
         self.nodes = dict(nodes)
         self.radio = Radio(physics, links, random.Random(seed))
@@ -121,7 +130,9 @@ class World:
             if out is not None:
                 self._send(address, slow, out)
         wait = 1000 * node.wait_ms(now_ms)
-        self._wake_at(address, max(self.now + max(wait, 1000), slow.advert_at if wait <= 0 else 0, slow.free_at))
+        self._wake_at(
+            address, max(self.now + max(wait, 1000), slow.advert_at if wait <= 0 else 0, slow.free_at)
+        )
 
     def _send(self, address: int, slow: SlowNode, out: tuple[int, bytes]) -> None:
         data = bytes((out[0],)) + out[1]
