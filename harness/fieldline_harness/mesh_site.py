@@ -10,7 +10,7 @@ import random
 from dataclasses import dataclass, field
 
 from fieldline_boards.emulated.air.radio import Physics, path_loss
-from fieldline_boards.emulated.air.world import Aes, Processor, SlowNode, World
+from fieldline_boards.emulated.air.world import ESP32, Aes, Processor, SlowNode, World
 from fieldline_gateway.mesh.thinning import Links, Relays, choose
 from fieldline_wire.codes import LIVE
 from fieldline_wire.errors import PeerError
@@ -40,22 +40,20 @@ class Plan:
     """What a site is. Times in ms, metres."""
 
     nodes: int = 100
-    width: float = 260.0
-    depth: float = 110.0
+    width: float = 200.0
+    depth: float = 90.0
     report_ms: int = 10_000
-    start_ms: int = 60_000
-    """The nodes come up over so long."""
-    warm_up_ms: int = 75_000
-    run_ms: int = 60_000
+    warm_up_ms: int = 15_000
+    run_ms: int = 40_000
     settle_ms: int = 180_000
     thinned: bool = True
-    copies: int = 2
+    copies: int = 1
     """Copies of a node's own adverts after the first (Network Transmit Count)."""
-    relay_copies: int = 0
+    relay_copies: int = 1
     ttl: int = 6
     seed: int = 1
     physics: Physics = field(default_factory=Physics)
-    processor: Processor = field(default_factory=Processor)
+    processor: Processor = ESP32
     gateway_processor: Processor = field(default_factory=lambda: GATEWAY_PROCESSOR)
 
 
@@ -120,12 +118,12 @@ class Reporter:
         self.end = 1
         self.counter = 0
         self.readings: dict[int, Said] = {}
-        self.start = rng.randrange(1000, site.plan.start_ms + 1000)
+        self.start = rng.randrange(site.plan.report_ms)
 
     def begin(self, now: int) -> None:
-        """The link is up."""
+        """The session is open: what is measured is a site at work, no site that starts."""
         self.session.on_link_up(now)
-        self._talk(now)
+        self.session.on_heard(now)
         self.site.world.at(now + self.site.plan.report_ms, self._report)
 
     def _report(self, now: int) -> None:

@@ -40,7 +40,7 @@ from tests.wire.mesh.pair import APP_KEY, IV_INDEX, NET_KEY, MemoryStore, device
 
 KEY = NetworkKey(Block, NET_KEY)
 short = st.binary(max_size=70)
-quick = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 class _KeyPair:
@@ -160,7 +160,7 @@ def _same_models() -> list[access.Model]:
 
 def bounded(node: Node) -> None:
     assert len(node.transport.reassembly.incoming) <= MAX_INCOMING
-    assert len(node.transport.reassembly._done) <= MAX_DONE
+    assert len(node.transport.reassembly._done) <= MAX_DONE * MAX_INCOMING
     assert len(node.replay._highest) <= 32
     assert len(node.air._queue) <= 32
     assert len(node.network._seen._new) + len(node.network._seen._old) <= 128

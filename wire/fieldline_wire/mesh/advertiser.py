@@ -14,6 +14,7 @@ AD_PB_ADV = const(0x29)  # Core Specification Supplement: PB-ADV, Mesh Message, 
 AD_MESSAGE = const(0x2A)
 AD_BEACON = const(0x2B)
 MAX_ADVERTS = const(32)  # a whole segmented message; 29 bytes each
+OWN_SPACING_MS = const(10)  # between two of our own: a relay is deaf while it repeats the one before
 MAX_JITTER_MS = const(10)  # random spacing of copies, so that two relays do not collide again and again
 
 
@@ -33,11 +34,12 @@ class _Advert:
 class Advertiser:
     """The queue of one radio. `random16` gives 0 to 65535."""
 
-    __slots__ = ("_queue", "_random16", "dropped", "sent")
+    __slots__ = ("_own_at", "_queue", "_random16", "dropped", "sent")
 
     def __init__(self, random16: "Callable[[], int]") -> None:
         self._random16 = random16
         self._queue: list[_Advert] = []
+        self._own_at = 0  # the next of our own may go out
         self.dropped = 0
         self.sent = 0
 
@@ -56,10 +58,14 @@ class Advertiser:
         """(AD type, payload) to send now; None where nothing is due."""
         best: _Advert | None = None
         for one in self._queue:
+            if one.own and not one.tries and now < self._own_at:
+                continue
             if one.due <= now and (best is None or (one.tries, one.due) < (best.tries, best.due)):
                 best = one
         if best is None:
             return None
+        if best.own:
+            self._own_at = now + OWN_SPACING_MS
         best.tries += 1
         best.left -= 1
         best.due = now + best.spacing + (MAX_JITTER_MS * self._random16() >> 16)
@@ -72,7 +78,7 @@ class Advertiser:
         """ms until next() has something, at most `idle`."""
         due = now + idle
         for one in self._queue:
-            due = min(due, one.due)
+            due = min(due, max(one.due, self._own_at) if one.own and not one.tries else one.due)
         return max(0, due - now)
 
     def drop(self, kind: int) -> None:

@@ -20,7 +20,7 @@ PER_TTL_MS = const(50)
 INCOMPLETE_MS = const(10000)
 
 MAX_INCOMING = const(4)  # 4 x 384 bytes of a node's heap; a gateway asks for more
-MAX_DONE = const(16)  # finished messages whose late segments are still answered
+MAX_DONE = const(4)  # for each slot: finished messages whose late segments are still answered
 _YIELD_MS = const(2000)  # a slot silent for so long may be taken over
 UNICAST_TRIES = const(5)
 GROUP_TRIES = const(3)  # 3.5.3.3: at least two, nobody acknowledges
@@ -113,7 +113,7 @@ class Reassembly:
     def finish(self, now: int, message: Incoming, seq: int) -> None:
         """The message is whole and was delivered, or was refused for good."""
         self.incoming.pop(message.src, None)
-        self._done = [row for row in self._done if row[0] != message.src][-(MAX_DONE - 1) :]
+        self._done = [row for row in self._done if row[0] != message.src][-(MAX_DONE * self._size - 1) :]
         self._done.append([message.src, message.seq_auth, message.last, seq, now])
 
     def late(self, now: int, src: int, seq_auth: int, seq: int) -> "int | None":

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from fieldline_wire.mesh.memory import ReplayList
     from fieldline_wire.ports import Block
 
-MAX_OUTGOING = const(8)  # segmented messages under way or waiting for their destination
+MAX_OUTGOING = const(
+    2
+)  # for each reassembly slot: segmented messages under way or waiting for their destination
 DEVICE_KEY = -1  # key_index of a message under our device key: to our Configuration Server
 REMOTE_KEY = -2  # under its sender's: an answer to who configures it
 NO_TTL = -1  # send() takes the default
@@ -116,6 +118,7 @@ class Transport:
         "_deliver",
         "_emit",
         "_heartbeat",
+        "_max_outgoing",
         "_outgoing",
         "_replay",
         "_sent",
@@ -148,6 +151,7 @@ class Transport:
         self._sent = sent
         self._heartbeat = heartbeat
         self.reassembly = Reassembly(incoming)
+        self._max_outgoing = MAX_OUTGOING * incoming
         self._outgoing: list[Outgoing] = []
         self._waiting: list[_Job] = []
         self.default_ttl = 5
@@ -190,7 +194,7 @@ class Transport:
             self._send_whole(now, job)
             return True
         lower.cut(payload + bytes(8 if long_mic else 4))
-        if len(self._outgoing) + len(self._waiting) >= MAX_OUTGOING:
+        if len(self._outgoing) + len(self._waiting) >= self._max_outgoing:
             return False
         self._waiting.append(job)
         self._start(now)

@@ -36,7 +36,7 @@ class Processor:
     """A PDU sent or relayed: the network layer."""
     own_us: int = 1_900
     """And the layers above, for one of its own."""
-    advert_us: int = 5_000
+    advert_us: int = 3_000
     """Between two advertising events: the controller is stopped, given new data and started."""
     backlog: int = 32
     """Adverts that wait for the processor (29 bytes each)."""

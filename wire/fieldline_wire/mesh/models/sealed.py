@@ -225,12 +225,14 @@ class SealedModel(Model):
         body = bytes((kind,)) + unit if short is None else short
         payload = vendor_opcode(_DATA, COMPANY) + bytes((flight.id,)) + body
         flight.due = now + _LOST_MS
-        self.counts["sent"] += 1
         assert self.node is not None
         if self.node.keys.app(self.key_index) is None or not self.node.send(
             now, address, self.key_index, payload, self.element, token=flight
         ):
             flight.due = now + _RETRY_MS
+            flight.tries -= 1  # it was not tried: there was no room
+            return
+        self.counts["sent"] += 1
 
     def _again(self, now: int, address: int, peer: Peer, flight: _Flight) -> None:
         flight.tries += 1
