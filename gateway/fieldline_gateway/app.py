@@ -25,6 +25,9 @@ from fieldline_gateway import logs, status
 from fieldline_gateway.config import Config
 from fieldline_gateway.control import ControlServer
 from fieldline_gateway.errors import FolderTaken, GatewayError, UsageError
+from fieldline_gateway.fleet.nodes import Nodes
+from fieldline_gateway.fleet.tables import Tables
+from fieldline_gateway.fleet.view import Fleet
 from fieldline_gateway.ingest import checkpoint
 from fieldline_gateway.ingest.came import Moment
 from fieldline_gateway.ingest.rules import Ingest
@@ -118,6 +121,7 @@ class Gateway:
                 await self._open_state()
                 stack.push_async_callback(self._store.close)
                 await self._rebuild()
+            self._serve_fleet()
             stack.push_async_callback(self._checkpoint)
             await stack.enter_async_context(ControlServer(self._config.control_socket, self.operations))
             await self._make_sinks(stack)
@@ -179,6 +183,10 @@ class Gateway:
         self._store.on_durable.append(self._durable)
         checkpoint.finish_replay(self._ingest, _utc_ms())
         logs.event(logs.INFO, "gateway-rebuilt", replayed=count)
+
+    def _serve_fleet(self) -> None:
+        self._fleet = Fleet(self._ingest, Tables(self._registry), _utc_ms, time.monotonic)
+        Nodes(self._fleet).add_to(self.operations)
 
     def _reload(self) -> None:
         """Nodes, desired settings and commands, as the registry has them now."""

@@ -1,0 +1,133 @@
+"""`fieldline fleet`: choose nodes by a target; list, label, set and command them.
+
+Rules: words in, one operation of the running gateway, words out; no logic (docs/fleet.md).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from fieldline_gateway import config
+from fieldline_gateway.control import ask
+from fieldline_gateway.errors import GatewayError, UsageError
+from fieldline_gateway.words import add_command
+
+EPILOG = """examples:
+  fieldline fleet ls 'T@site:kiel and not G@board:pico*' -c gateway.toml
+  fieldline fleet tag 'fan-*' site:kiel line:3 --remove spare
+  fieldline fleet label fan-1 --name intake-1 --place 'hall 2' --owner maintenance
+  fieldline fleet group kiel-fans 'T@site:kiel and fan-*'
+
+TARGET is Salt's: names and ids with globs, E@regex, G@fact:value, T@tag, Q@twin.path>value, N@group,
+and, or, not, parentheses (docs/fleet.md). Quote it for the shell.
+"""
+
+
+def main(argv: list[str]) -> int:
+    """Run `fieldline fleet`; 0 done, 1 failed, 2 wrong words."""
+    words = _parser().parse_args(argv)
+    try:
+        return int(words.run(words))
+    except GatewayError as error:
+        print(f"fieldline fleet: error: {error}", file=sys.stderr)
+        return 2 if isinstance(error, UsageError) else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="fieldline fleet",
+        description="Many nodes at once, by the running gateway.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parts = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def part(name: str, run: Any, summary: str, *, target: str = "") -> argparse.ArgumentParser:
+        made = add_command(parts, name, run, summary, EPILOG)
+        made.add_argument("--json", action="store_true", help="the gateway's answer, for programs")
+        if target:
+            made.add_argument("target", metavar="TARGET", nargs=target if target == "?" else None, default="*",
+                              help="which nodes; quote it for the shell")  # fmt: skip
+        return made
+
+    part("ls", _ls, "which nodes a target means, with their labels", target="?")
+    tag = part("tag", _tag, "give tags to nodes, or take them away", target="1")
+    tag.add_argument("tags", metavar="TAG", nargs="*", help="such as spare or site:kiel")
+    tag.add_argument("--remove", metavar="TAG", nargs="+", default=[], help="tags to take away")
+    label = part("label", _label, "set place, owner or parent of nodes, or the name of one", target="1")
+    for key, what in (("name", "of one node"), ("parent", ""), ("place", ""), ("owner", "")):
+        label.add_argument(f"--{key}", metavar=key.upper(), help=what or f"the {key}; '' takes it away")
+    group = part("group", _group, "list saved groups (N@NAME in targets), save or remove one")
+    group.add_argument("name", metavar="NAME", nargs="?", help="the group")
+    group.add_argument("target", metavar="TARGET", nargs="?", help="what it means from now on")
+    group.add_argument("--remove", action="store_true", help="remove the group")
+    return parser
+
+
+def _ask(words: argparse.Namespace, operation: str, **arguments: Any) -> Any:
+    """The operation's result; with --json it is printed here."""
+    told = ask(config.load(words.config).control_socket, operation, arguments)
+    if words.json:
+        print(json.dumps(told))
+    return told
+
+
+def _ls(words: argparse.Namespace) -> int:
+    told = _ask(words, "nodes.list", target=words.target)
+    if words.json:
+        return 0
+    table = Table(
+        "node", "name", "tags", "place", "owner", "parent", "board", "firmware", "settings", "heard"
+    )
+    now_ms = time.time_ns() // 1_000_000
+    for node in told["nodes"]:
+        heard = f"{(now_ms - node['heard_ms']) / 1000:.0f} s ago" if node["heard_ms"] else "never"
+        state = "in force" if node["converged"] else "on their way"
+        table.add_row(
+            node["node"], node["name"], " ".join(node["tags"]), node["place"], node["owner"], node["parent"],
+            node["board"], node["firmware"], state, "revoked" if node["revoked"] else heard,
+        )  # fmt: skip
+    Console().print(table)
+    print(f"{len(told['nodes'])} of {told['of']} nodes")
+    return 0
+
+
+def _tag(words: argparse.Namespace) -> int:
+    told = _ask(words, "nodes.tag", target=words.target, add=words.tags, remove=words.remove)
+    return _changed(words, told)
+
+
+def _label(words: argparse.Namespace) -> int:
+    given = {key: getattr(words, key) for key in ("name", "parent", "place", "owner")}
+    given = {key: text for key, text in given.items() if text is not None}
+    return _changed(words, _ask(words, "nodes.set", target=words.target, **given))
+
+
+def _group(words: argparse.Namespace) -> int:
+    if words.name is None:
+        told = _ask(words, "group.list")
+        if not words.json:
+            table = Table("group", "target")
+            for group in told["groups"]:
+                table.add_row(group["name"], group["target"])
+            Console().print(table)
+    elif words.remove:
+        _ask(words, "group.remove", name=words.name)
+    elif words.target is not None:
+        _ask(words, "group.set", name=words.name, target=words.target)
+    else:
+        raise UsageError(f"group {words.name!r}: give a TARGET to save, or --remove")
+    return 0
+
+
+def _changed(words: argparse.Namespace, told: dict[str, Any]) -> int:
+    if not words.json:
+        print(f"{len(told['nodes'])} nodes changed")
+    return 0
