@@ -27,6 +27,7 @@ from fieldline_gateway.control import ControlServer
 from fieldline_gateway.errors import FolderTaken, GatewayError, UsageError
 from fieldline_gateway.fleet.nodes import Nodes
 from fieldline_gateway.fleet.tables import Tables
+from fieldline_gateway.fleet.twin_operations import Twins
 from fieldline_gateway.fleet.view import Fleet
 from fieldline_gateway.ingest import checkpoint
 from fieldline_gateway.ingest.came import Moment
@@ -186,7 +187,9 @@ class Gateway:
 
     def _serve_fleet(self) -> None:
         self._fleet = Fleet(self._ingest, Tables(self._registry), _utc_ms, time.monotonic)
-        Nodes(self._fleet).add_to(self.operations)
+        self._twins = Twins(self._fleet, self._registry.desired(), self._plan_flush)
+        for part in (Nodes(self._fleet), self._twins):
+            part.add_to(self.operations)
 
     def _reload(self) -> None:
         """Nodes, desired settings and commands, as the registry has them now."""
@@ -290,10 +293,12 @@ class Gateway:
             try:
                 if self._registry.version() != self._seen_version:
                     self._reload()
+                    self._twins.adopt(self._registry.desired())
                     logs.event(logs.INFO, "registry-read-again", nodes=len(self._ingest.states))
             except GatewayError as error:
                 logs.event(logs.ERROR, "registry-failed", error=error)
             self._look_around()
+            await self._keep_twins()
             if time.monotonic() - saved_at >= CHECKPOINT_S:
                 await self._checkpoint()
                 saved_at = time.monotonic()
@@ -301,6 +306,8 @@ class Gateway:
     async def _checkpoint(self) -> None:
         """Save what changed, so that a start replays little and the log may let go of what is behind."""
         positions = {cls: self._store.durable(cls) for cls in CLASSES}
+        if not await self._keep_twins():
+            return  # what nodes said of their settings is found in the log again
         changed = checkpoint.changes(self._ingest, positions, _utc_ms())
         try:
             await asyncio.to_thread(self._registry.save, changed)
@@ -311,6 +318,15 @@ class Gateway:
         checkpoint.saved(self._ingest, changed)
         for cls, seq in positions.items():
             self._store.checkpoint(Position(cls, seq))
+
+    async def _keep_twins(self) -> bool:
+        """What nodes reported to their twins; whether it is on disk."""
+        try:
+            await self._twins.keep_reported()
+        except GatewayError as error:
+            logs.event(logs.ERROR, "registry-failed", error=error)
+            return False
+        return True
 
     async def _keep_sink(self, sink: AnySink) -> None:
         """Run a sink again and again: its faults are its own."""

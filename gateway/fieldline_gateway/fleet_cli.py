@@ -12,6 +12,7 @@ import time
 from typing import Any
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from fieldline_gateway import config
@@ -19,11 +20,14 @@ from fieldline_gateway.control import ask
 from fieldline_gateway.errors import GatewayError, UsageError
 from fieldline_gateway.words import add_command
 
+LOOK_S = 0.5
 EPILOG = """examples:
   fieldline fleet ls 'T@site:kiel and not G@board:pico*' -c gateway.toml
   fieldline fleet tag 'fan-*' site:kiel line:3 --remove spare
   fieldline fleet label fan-1 --name intake-1 --place 'hall 2' --owner maintenance
   fieldline fleet group kiel-fans 'T@site:kiel and fan-*'
+  fieldline fleet get fan-1
+  fieldline fleet set 'T@site:kiel' report_ms=5000 sensors.1.pulses_per_turn=2 --wait 60
 
 TARGET is Salt's: names and ids with globs, E@regex, G@fact:value, T@tag, Q@twin.path>value, N@group,
 and, or, not, parentheses (docs/fleet.md). Quote it for the shell.
@@ -64,6 +68,15 @@ def _parser() -> argparse.ArgumentParser:
     label = part("label", _label, "set place, owner or parent of nodes, or the name of one", target="1")
     for key, what in (("name", "of one node"), ("parent", ""), ("place", ""), ("owner", "")):
         label.add_argument(f"--{key}", metavar=key.upper(), help=what or f"the {key}; '' takes it away")
+    get = part("get", _get, "what is desired and reported of one node, and what differs")
+    get.add_argument("node", metavar="NODE", help="id or name")
+    sets = part(
+        "set", _set, "settings of nodes, kept and sent down now or at a node's next Hello", target="1"
+    )
+    sets.add_argument(
+        "settings", metavar="NAME=VALUE", nargs="+", help="as in report_ms=5000; NAME= : the default"
+    )
+    sets.add_argument("--wait", type=float, default=0, metavar="S", help="watch until they are in force")
     group = part("group", _group, "list saved groups (N@NAME in targets), save or remove one")
     group.add_argument("name", metavar="NAME", nargs="?", help="the group")
     group.add_argument("target", metavar="TARGET", nargs="?", help="what it means from now on")
@@ -108,6 +121,63 @@ def _label(words: argparse.Namespace) -> int:
     given = {key: getattr(words, key) for key in ("name", "parent", "place", "owner")}
     given = {key: text for key, text in given.items() if text is not None}
     return _changed(words, _ask(words, "nodes.set", target=words.target, **given))
+
+
+def _get(words: argparse.Namespace) -> int:
+    told = _ask(words, "twin.get", node=words.node)
+    if not words.json:
+        print(f"version {told['version']}")
+        Console().print_json(json.dumps(told["state"]))
+    return 0
+
+
+def _set(words: argparse.Namespace) -> int:
+    wanted: dict[str, Any] = {}
+    for text in words.settings:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError(f"{text!r}: write NAME=VALUE, for example report_ms=5000")
+        *path, last = name.split(".")
+        inside = wanted
+        for key in path:
+            inside = inside.setdefault(key, {})
+        try:
+            inside[last] = int(value) if value else None
+        except ValueError:
+            raise UsageError(
+                f"{text!r}: the value is a whole number, or empty for the board's default"
+            ) from None
+    told = _ask(words, "twin.update", target=words.target, state={"desired": {"config": wanted}})
+    nodes = set(told["nodes"])
+    if not words.json:
+        print(f"{len(nodes)} nodes: kept, and on their way")
+    return _wait_for(words, nodes) if words.wait else 0
+
+
+def _wait_for(words: argparse.Namespace, nodes: set[str]) -> int:
+    """Until the settings of all are in force; 1 where the time is over before."""
+    deadline = time.monotonic() + words.wait
+    socket = config.load(words.config).control_socket
+    with progress_bar() as progress:
+        task = progress.add_task("in force", total=len(nodes))
+        while True:
+            told = ask(socket, "nodes.list", {"target": "Q@delta"})["nodes"]
+            waiting = [node["name"] for node in told if node["node"] in nodes]
+            progress.update(task, completed=len(nodes) - len(waiting))
+            if not waiting:
+                return 0
+            if time.monotonic() > deadline:
+                break
+            time.sleep(LOOK_S)
+    print(f"not in force yet: {', '.join(waiting[:10])}{' ...' * (len(waiting) > 10)}", file=sys.stderr)
+    return 1
+
+
+def progress_bar() -> Progress:
+    """On standard error, where a person looks."""
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    return Progress(*columns, console=console, disable=not console.is_terminal)
 
 
 def _group(words: argparse.Namespace) -> int:

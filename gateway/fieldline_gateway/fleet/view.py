@@ -7,13 +7,14 @@ turns with the gateway's other work, and ends after PATIENCE_S.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from fieldline_gateway.errors import UsageError
 from fieldline_gateway.fleet.tables import Label, Tables
 from fieldline_gateway.fleet.targets import Subject, compile_target
+from fieldline_gateway.fleet.twins import SECTIONS, Document, delta
 from fieldline_gateway.ingest.node import NodeState
 from fieldline_gateway.ingest.rules import Ingest
 from fieldline_wire import codes
@@ -39,6 +40,7 @@ class Fleet:
         """Whoever changes the registry and this copy holds it from reading to the last write."""
         self.labels = tables.labels()
         self.groups = tables.groups()
+        self.twins: dict[bytes, Document] = dict(tables.twins())
         self._monotonic = monotonic
         self._subjects: dict[bytes, tuple[bytes | None, str, Subject]] = {}
 
@@ -55,9 +57,19 @@ class Fleet:
             replace(self.ingest.states[node].node, name=name) for node, name in names.items()
         )
 
-    def twin(self, node: bytes) -> dict[str, Any]:
-        """What Q@ asks."""
-        return {}
+    def set_twins(self, twins: Mapping[bytes, Document]) -> None:
+        """Take over what is in the registry now."""
+        self.twins.update(twins)
+        for node in twins:
+            self.forget(node)
+
+    def _twin(self, node: bytes) -> dict[str, Any]:
+        """What Q@ asks; without a delta where nothing differs."""
+        document = self.twins.get(node, {})
+        twin = {name: document[name] for name in SECTIONS if name in document}
+        if difference := delta(document):
+            twin["delta"] = difference
+        return twin
 
     def subject(self, state: NodeState) -> Subject:
         """What can be asked of a node; made anew when its Hello or its name changed."""
@@ -68,7 +80,7 @@ class Fleet:
         label = self.labels.get(node.id, Label())
         facts = {"parent": label.parent, "place": label.place, "owner": label.owner, **_facts(state.hello)}
         facts = {name: value for name, value in facts.items() if value}
-        subject = Subject(node.id.hex(), node.name, facts, label.tags, self.twin(node.id))
+        subject = Subject(node.id.hex(), node.name, facts, label.tags, self._twin(node.id))
         self._subjects[node.id] = (state.hello, node.name, subject)
         return subject
 

@@ -64,10 +64,12 @@ class Ingest:
         """Nodes whose state is to go into the next checkpoint."""
         self.results: list[tuple[bytes, int, int, bytes]] = []
         """(node, command id, status, payload) to be kept in the registry."""
+        self.reported: dict[bytes, Config] = {}
+        """The last settings that a node said are in force, for its twin; of each node at most one waits."""
         self.unknown_types = 0
         self.numbered = Numbered(store, self.downlinks, self.refusals, self.changed)
         self._store = store
-        self._desired: Mapping[bytes, tuple[int, bytes]] = {}
+        self._desired: dict[bytes, tuple[int, bytes]] = {}
         self._commands: dict[bytes, list[Command]] = {}
 
     def set_nodes(self, nodes: Iterable[Node]) -> None:
@@ -81,7 +83,14 @@ class Ingest:
 
     def set_desired(self, desired: Mapping[bytes, tuple[int, bytes]]) -> None:
         """Desired version and Config message of each node that has one."""
-        self._desired = desired
+        self._desired = dict(desired)
+
+    def desire(self, node: bytes, version: int, message: bytes) -> None:
+        """The registry has this for a node: it goes down now, or with the node's next Hello."""
+        self._desired[node] = (version, message)
+        state = self.states.get(node)
+        if state is not None and state.link is not None:
+            self.downlinks.say_bytes(state, message)
 
     def set_commands(self, commands: Iterable[Command]) -> None:
         """The commands that wait for a result."""
@@ -177,6 +186,7 @@ class Ingest:
 
     def _config(self, came: Came, config: Config) -> None:
         came.state.config_version = config.version
+        self.reported[came.header.node] = config
         if config.refused is not None:
             sensor, key, why = config.refused
             logs.event(

@@ -10,7 +10,9 @@ import pytest
 
 from fieldline_gateway.fleet.nodes import Nodes
 from fieldline_gateway.fleet.tables import Tables
+from fieldline_gateway.fleet.twin_operations import Twins
 from fieldline_gateway.fleet.view import Fleet
+from fieldline_gateway.ingest import checkpoint
 from fieldline_gateway.ingest.came import Moment
 from fieldline_gateway.ingest.rules import Ingest
 from fieldline_gateway.operations import Caller, Operations, Role
@@ -62,7 +64,9 @@ class World:
         self.ingest.set_commands(self.registry.open_commands(self.utc_ms()))
         self.operations = Operations()
         self.fleet = Fleet(self.ingest, Tables(self.registry), self.utc_ms, lambda: self.ms / 1000)
+        self.twins = Twins(self.fleet, self.registry.desired(), lambda: None)
         Nodes(self.fleet).add_to(self.operations)
+        self.twins.add_to(self.operations)
 
     def utc_ms(self) -> int:
         return UTC + self.ms
@@ -75,6 +79,10 @@ class World:
     def down(self, node: FakeNode) -> list[object]:
         """What goes down to this node now; what is for others is lost."""
         return node.hear(self.ingest.downlinks.take())
+
+    def checkpointed(self) -> None:
+        """The gateway saves its state, and from now on starts with it."""
+        self.registry.save(checkpoint.changes(self.ingest, {}, self.utc_ms()))
 
     async def call(self, operation: str, **arguments: Any) -> Any:
         return await self.operations.call(OLGA, operation, arguments)
