@@ -25,6 +25,7 @@ from fieldline_gateway import logs, status
 from fieldline_gateway.config import Config
 from fieldline_gateway.control import ControlServer
 from fieldline_gateway.errors import FolderTaken, GatewayError, UsageError
+from fieldline_gateway.fleet.commands import Commands
 from fieldline_gateway.fleet.nodes import Nodes
 from fieldline_gateway.fleet.tables import Tables
 from fieldline_gateway.fleet.twin_operations import Twins
@@ -60,7 +61,7 @@ CHECKPOINT_S = 2.0
 """A start after a kill replays at most about so much of the log."""
 SINK_PAUSE_S = 5.0
 """A sink that failed is started again after this."""
-COMMAND_TTL_MS = 60_000
+COMMAND_TTL_S = 60
 """What a host wrote to a control and the node did not get in this time is not meant any more."""
 
 log = logging.getLogger(__name__)
@@ -109,6 +110,8 @@ class Gateway:
         self._presence = Presence(config.silent_ms)
         self.operations = Operations()
         self.operations.reads("status", self._tell_status)
+        self._orders: set[asyncio.Task[None]] = set()
+        """Commands that are being written down."""
         self._seen_version = 0
         self._flush_planned = False
         self._began = time.monotonic()
@@ -188,7 +191,8 @@ class Gateway:
     def _serve_fleet(self) -> None:
         self._fleet = Fleet(self._ingest, Tables(self._registry), _utc_ms, time.monotonic)
         self._twins = Twins(self._fleet, self._registry.desired(), self._plan_flush)
-        for part in (Nodes(self._fleet), self._twins):
+        self._commands = Commands(self._fleet, _now, self._plan_flush)
+        for part in (Nodes(self._fleet), self._twins, self._commands):
             part.add_to(self.operations)
 
     def _reload(self) -> None:
@@ -234,14 +238,21 @@ class Gateway:
 
     def _on_command(self, node: bytes, name: str, value: Value) -> None:
         """A Sparkplug host wrote to a control of a node."""
-        code = COMMANDS.get(name)
-        if code is None or value is not True or node not in self._ingest.states:
+        command = COMMANDS.get(name)
+        if command is None or value is not True or node not in self._ingest.states:
             return
         logs.event(logs.INFO, "command-taken", node=node.hex(), control=name)
+        task = asyncio.create_task(self._order(node, command))
+        self._orders.add(task)
+        task.add_done_callback(self._orders.discard)
+
+    async def _order(self, node: bytes, command: str) -> None:
         try:
-            self._registry.add_command(node, code, b"", _utc_ms() + COMMAND_TTL_MS)
+            await self._commands.order(
+                "Sparkplug host", node.hex(), [node], {"command": command}, COMMAND_TTL_S
+            )
         except GatewayError as error:
-            logs.event(logs.ERROR, "registry-failed", error=error)
+            logs.event(logs.ERROR, "command-refused", node=node.hex(), error=error)
 
     def _look_around(self) -> None:
         """Tell the sinks which nodes are there."""
@@ -263,8 +274,7 @@ class Gateway:
     # --- links and store
 
     def _receive(self, link: str, sealed: bytes) -> None:
-        now = Moment(_utc_ms(), time.monotonic_ns() // 1_000_000)
-        self._ingest.receive(now, link, sealed)
+        self._ingest.receive(_now(), link, sealed)
         self._plan_flush()
 
     def _durable(self, position: Position) -> None:
@@ -301,6 +311,7 @@ class Gateway:
             await self._keep_twins()
             if time.monotonic() - saved_at >= CHECKPOINT_S:
                 await self._checkpoint()
+                await self._keep_commands()
                 saved_at = time.monotonic()
 
     async def _checkpoint(self) -> None:
@@ -327,6 +338,12 @@ class Gateway:
             logs.event(logs.ERROR, "registry-failed", error=error)
             return False
         return True
+
+    async def _keep_commands(self) -> None:
+        try:
+            await self._commands.keep()
+        except GatewayError as error:
+            logs.event(logs.ERROR, "registry-failed", error=error)
 
     async def _keep_sink(self, sink: AnySink) -> None:
         """Run a sink again and again: its faults are its own."""
@@ -390,6 +407,10 @@ def only_one(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(fd)
+
+
+def _now() -> Moment:
+    return Moment(_utc_ms(), time.monotonic_ns() // 1_000_000)
 
 
 def _utc_ms() -> int:

@@ -13,6 +13,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from fieldline_gateway import config
@@ -28,6 +29,9 @@ EPILOG = """examples:
   fieldline fleet group kiel-fans 'T@site:kiel and fan-*'
   fieldline fleet get fan-1
   fieldline fleet set 'T@site:kiel' report_ms=5000 sensors.1.pulses_per_turn=2 --wait 60
+  fieldline fleet send 'T@site:kiel' identify seconds=10 --ttl 600 --once 2026-11-30-kiel --wait 60
+  fieldline fleet jobs 7
+  fieldline fleet cancel --job 7
 
 TARGET is Salt's: names and ids with globs, E@regex, G@fact:value, T@tag, Q@twin.path>value, N@group,
 and, or, not, parentheses (docs/fleet.md). Quote it for the shell.
@@ -77,6 +81,18 @@ def _parser() -> argparse.ArgumentParser:
         "settings", metavar="NAME=VALUE", nargs="+", help="as in report_ms=5000; NAME= : the default"
     )
     sets.add_argument("--wait", type=float, default=0, metavar="S", help="watch until they are in force")
+    send = part("send", _send, "a command to nodes, kept until each has answered", target="1")
+    send.add_argument("command", metavar="COMMAND", help="ping, restart, identify, output, hello or erase")
+    send.add_argument("values", metavar="NAME=VALUE", nargs="*", help="seconds=10; pin=1 level=0; stream=N")
+    send.add_argument("--ttl", type=int, default=3600, metavar="S", help="not meant any more after (3600)")
+    send.add_argument("--once", metavar="ID", help="an id of your own: given again, it is the same job")
+    send.add_argument("--wait", type=float, default=0, metavar="S", help="watch until all have answered")
+    jobs = part("jobs", _jobs, "jobs and how far they are, or the commands of one")
+    jobs.add_argument("job", type=int, metavar="JOB", nargs="?", help="this one's commands")
+    cancel = part("cancel", _cancel, "take back a command, or all of a job that have no answer yet")
+    which = cancel.add_mutually_exclusive_group(required=True)
+    which.add_argument("command", type=int, nargs="?", metavar="COMMAND", help="a command's id")
+    which.add_argument("--job", type=int, metavar="JOB", help="all of this job")
     group = part("group", _group, "list saved groups (N@NAME in targets), save or remove one")
     group.add_argument("name", metavar="NAME", nargs="?", help="the group")
     group.add_argument("target", metavar="TARGET", nargs="?", help="what it means from now on")
@@ -171,6 +187,78 @@ def _wait_for(words: argparse.Namespace, nodes: set[str]) -> int:
             time.sleep(LOOK_S)
     print(f"not in force yet: {', '.join(waiting[:10])}{' ...' * (len(waiting) > 10)}", file=sys.stderr)
     return 1
+
+
+def _send(words: argparse.Namespace) -> int:
+    arguments: dict[str, Any] = {"target": words.target, "command": words.command, "ttl_s": words.ttl}
+    for text in words.values:
+        name, _, value = text.partition("=")
+        if not value.isdecimal():
+            raise UsageError(f"{text!r}: write NAME=NUMBER, for example seconds=10")
+        arguments[name] = int(value)
+    if words.once is not None:
+        arguments["once"] = words.once
+    job = _ask(words, "command.send", **arguments)
+    if not words.json:
+        print(f"job {job['job']}: {job['command']} to {job['total']} nodes")
+    return _watch_job(words, job) if words.wait else 0
+
+
+def _watch_job(words: argparse.Namespace, job: dict[str, Any]) -> int:
+    """Until each command has its answer; 1 where one was not done, or the time is over before."""
+    deadline = time.monotonic() + words.wait
+    socket = config.load(words.config).control_socket
+    with progress_bar() as progress:
+        task = progress.add_task(job["command"], total=job["total"])
+        while job["waiting"] and time.monotonic() < deadline:
+            time.sleep(LOOK_S)
+            job = ask(socket, "job.get", {"job": job["job"]})
+            progress.update(task, completed=job["total"] - job["waiting"])
+    if not words.json:
+        print(f"job {job['job']}: {_counts(job)}")
+    return 0 if job["done"] == job["total"] else 1
+
+
+def _counts(job: dict[str, Any]) -> str:
+    states = ("done", "waiting", "rejected", "failed", "expired", "cancelled")
+    return ", ".join(f"{job[state]} {state}" for state in states if job[state])
+
+
+def _jobs(words: argparse.Namespace) -> int:
+    if words.job is not None:
+        told = _ask(words, "command.list", job=words.job, limit=1000)
+        table = Table("command", "node", "name", "what", "state", "reason")
+        for each in told["commands"]:
+            row = (each["node"], each["name"], each["command"], each["state"], each["reason"])
+            table.add_row(str(each["id"]), *row)
+    else:
+        told = _ask(words, "job.list")
+        table = Table("job", "command", "target", "by", "", "nodes", "so far")
+        for job in told["jobs"]:
+            bar = ProgressBar(total=max(job["total"], 1), completed=job["total"] - job["waiting"], width=20)
+            table.add_row(
+                str(job["job"]),
+                job["command"],
+                job["target"],
+                job["who"],
+                bar,
+                str(job["total"]),
+                _counts(job),
+            )
+    if not words.json:
+        Console().print(table)
+    return 0
+
+
+def _cancel(words: argparse.Namespace) -> int:
+    if words.job is not None:
+        told = _ask(words, "job.stop", job=words.job)
+    else:
+        told = _ask(words, "command.cancel", command=words.command)
+    if not words.json:
+        late = f"; {told['told']} were told already and may still do it" if told["told"] else ""
+        print(f"{told['cancelled']} cancelled{late}")
+    return 0
 
 
 def progress_bar() -> Progress:

@@ -267,7 +267,9 @@ class Registry:
                 "DELETE FROM settled WHERE node = ? AND stream = ?", [(n, s) for n, s, _ in changed.ended]
             )
             db.executemany(
-                "UPDATE command SET status = ?, result = ? WHERE id = ? AND node = ? AND status IS NULL",
+                # What the node says counts for more than that the command was taken back or too late.
+                "UPDATE command SET status = ?, result = ? WHERE id = ? AND node = ?"
+                " AND (status IS NULL OR (status IN (-1, 4) AND result IS NULL))",
                 [(status, payload, command, node) for node, command, status, payload in changed.results],
             )
             db.executemany("INSERT OR REPLACE INTO position VALUES (?, ?)", changed.positions.items())
@@ -282,15 +284,6 @@ class Registry:
         with self.transaction() as db:
             db.execute("INSERT OR REPLACE INTO desired VALUES (?, ?, ?)", (node, version, message))
 
-    def add_command(self, node: bytes, code: int, argument: bytes, until_ms: int) -> int:
-        """Queue a command; its id."""
-        with self.transaction() as db:
-            cursor = db.execute(
-                "INSERT INTO command (node, code, argument, until_ms) VALUES (?, ?, ?, ?)",
-                (node, code, argument, until_ms),
-            )
-            return int(cursor.lastrowid or 0)
-
     def open_commands(self, now_ms: int) -> list[Command]:
         """Commands that have no result yet and are not too late, in order."""
         rows = self.rows(
@@ -299,11 +292,6 @@ class Registry:
             (now_ms,),
         )
         return [Command(*row) for row in rows]
-
-    def result(self, command: int) -> tuple[int, bytes] | None:
-        """(status, payload) of a command, None while it has none."""
-        rows = self.rows("SELECT status, result FROM command WHERE id = ? AND status IS NOT NULL", (command,))
-        return tuple(rows[0]) if rows else None
 
     # --- SQLite
 

@@ -52,7 +52,9 @@ class Nodes:
 
     async def _set(self, _: Caller, arguments: Arguments) -> dict[str, Any]:
         """Name, parent, place, owner; "" takes one away. A name is for one node."""
-        wanted = {key: _label(arguments, key) for key in ("parent", "place", "owner") if key in arguments}
+        wanted: dict[str, Any] = {
+            key: _label(arguments, key) for key in ("parent", "place", "owner") if key in arguments
+        }
         name = _label(arguments, "name") if "name" in arguments else None
         if not wanted and name is None:
             raise UsageError("nothing to set: give 'name', 'parent', 'place' or 'owner'")

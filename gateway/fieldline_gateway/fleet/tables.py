@@ -15,6 +15,9 @@ from fieldline_gateway.registry import Command, Registry
 CANCELLED = -1
 """A command's status beside those of wire.md 5.13: taken back before it had a result."""
 
+KEEP_JOBS = 1000
+"""Of older ones only what is not settled is kept: some months of a busy site."""
+
 
 @dataclass(frozen=True, slots=True)
 class Label:
@@ -116,6 +119,12 @@ class Tables:
             db.executemany(
                 "INSERT INTO command (node, code, argument, until_ms, job) VALUES (?, ?, ?, ?, ?)",
                 [(node, code, argument, job.until_ms, made.id) for node in nodes],
+            )
+            old = made.id - KEEP_JOBS
+            db.execute("DELETE FROM command WHERE job <= ? AND status IS NOT NULL", (old,))
+            db.execute(
+                "DELETE FROM job WHERE id <= ? AND id NOT IN (SELECT job FROM command WHERE job <= ?)",
+                (old, old),
             )
             rows = db.execute(
                 "SELECT id, node, code, argument, until_ms FROM command WHERE job = ? ORDER BY id", (made.id,)

@@ -75,11 +75,11 @@ def update(
     metadata = document.get("metadata", {})
     new: dict[str, Any] = {"version": document.get("version", 0) + 1, "timestamp": now_s, "metadata": {}}
     for name in SECTIONS:
-        old, old_meta = document.get(name), metadata.get(name)
+        old: Any = document.get(name)
+        old_meta: Any = metadata.get(name)
         if name in state:
-            given = state[name]
-            old, old_meta = (None, None) if given is None else _merge(old or {}, old_meta or {}, given, now_s)
-        if old is not None:
+            old, old_meta = _merge(old or {}, old_meta or {}, state[name] or {}, now_s)
+        if old is not None and state.get(name, old) is not None:
             new[name], new["metadata"][name] = old, old_meta
     size = len(_bytes({name: new[name] for name in SECTIONS if name in new}))
     if size > max_bytes:

@@ -49,6 +49,8 @@ CLONE_MS = 60_000
 """A message of an older boot from another link, so soon after one on the first, is a second device."""
 CLONE_TIMES = 3
 """Messages of an older boot with ascending counters that make a second device of a repeat."""
+COMMAND_RETRY_MS = 10_000
+"""A command that a node was told and did not answer is told again when the node next speaks after this."""
 MAX_TTL_S = 0xFFFF
 """wire.md 5.12: two bytes."""
 
@@ -71,6 +73,12 @@ class Ingest:
         self._store = store
         self._desired: dict[bytes, tuple[int, bytes]] = {}
         self._commands: dict[bytes, list[Command]] = {}
+        self.told: dict[bytes, tuple[int, int]] = {}
+        """(command id, monotonic ms) of the command that each node was told last in this run."""
+        self.taken: set[int] = set()
+        """Commands that their node is at."""
+        self._withdrawn: set[tuple[bytes, int]] = set()
+        """Commands that were taken back after they were told: what the node says of them still counts."""
 
     def set_nodes(self, nodes: Iterable[Node]) -> None:
         """The enrolled nodes: new ones are added, of known ones key and name are replaced."""
@@ -99,6 +107,61 @@ class Ingest:
         for command in commands:
             if (command.node, command.id) not in done:
                 self._commands.setdefault(command.node, []).append(command)
+
+    def add_commands(self, now: Moment, commands: Iterable[Command]) -> None:
+        """These are in the registry, too; a node that was heard is told the first of its own now."""
+        for command in commands:
+            waiting = self._commands.setdefault(command.node, [])
+            waiting.append(command)
+            state = self.states.get(command.node)
+            if len(waiting) == 1 and state is not None and state.link is not None:
+                self._tell_command(now, state)
+
+    def withdraw(self, ids: Iterable[int]) -> int:
+        """Commands that are taken back; how many of them their nodes were told already."""
+        gone = set(ids)
+        told = {(node, command) for node, (command, _) in self.told.items() if command in gone}
+        self._withdrawn |= told
+        for node, waiting in list(self._commands.items()):
+            self._keep(node, [command for command in waiting if command.id not in gone])
+        return len(told)
+
+    def drop_late(self, utc_ms: int) -> None:
+        """Forget commands whose time is over."""
+        for node, waiting in list(self._commands.items()):
+            self._keep(node, [command for command in waiting if command.until_ms > utc_ms])
+
+    def waiting(self, node: bytes) -> int:
+        """How many commands wait for a node."""
+        return len(self._commands.get(node, ()))
+
+    def _keep(self, node: bytes, waiting: list[Command]) -> None:
+        if waiting:
+            self._commands[node] = waiting
+        else:
+            self._commands.pop(node, None)
+
+    def _tell_command(self, now: Moment, state: NodeState) -> None:
+        """The first that waits and is not too late; one at a time, so that a node has it among its last 8 ids."""
+        node = state.node.id
+        waiting = [
+            command for command in self._commands.get(node, ()) if command.until_ms - now.utc_ms >= 1000
+        ]
+        self._keep(node, waiting)
+        if waiting:
+            command = waiting[0]
+            ttl = min((command.until_ms - now.utc_ms) // 1000, MAX_TTL_S)
+            self.downlinks.say(state, messages.Command(command.id, command.code, command.argument, ttl))
+            self.told[node] = (command.id, now.mono_ms)
+
+    def _tell_again(self, came: Came) -> None:
+        """The node is here, and what it was told may not have reached it."""
+        node = came.header.node
+        if node in self._commands:
+            told = self.told.get(node)
+            first = self._commands[node][0].id
+            if told is None or told[0] != first or came.now.mono_ms - told[1] >= COMMAND_RETRY_MS:
+                self._tell_command(came.now, came.state)
 
     def receive(self, now: Moment, link: str, sealed: bytes) -> None:
         """A sealed message came in on a link."""
@@ -131,6 +194,7 @@ class Ingest:
             self.refusals.add(refusals.BAD_MESSAGE, now.mono_ms, link, node=header.node, error=error)
             return
         self._take(came, message)
+        self._tell_again(came)
 
     def durable(self, position: Position) -> None:
         """The log of this class is on disk up to here."""
@@ -179,10 +243,7 @@ class Ingest:
         desired = self._desired.get(came.header.node)
         if desired is not None and desired[0] != hello.config_version:
             self.downlinks.say_bytes(state, desired[1])
-        for command in self._commands.get(came.header.node, ()):
-            ttl = min((command.until_ms - came.now.utc_ms) // 1000, MAX_TTL_S)
-            if ttl > 0:
-                self.downlinks.say(state, messages.Command(command.id, command.code, command.argument, ttl))
+        self._tell_command(came.now, state)
 
     def _config(self, came: Came, config: Config) -> None:
         came.state.config_version = config.version
@@ -197,8 +258,14 @@ class Ingest:
     def _result(self, came: Came, result: Result) -> None:
         node = came.header.node
         waiting = self._commands.get(node, [])
-        if result.status != RESULT_TAKEN and any(command.id == result.id for command in waiting):
-            self._commands[node] = [command for command in waiting if command.id != result.id]
+        known = any(command.id == result.id for command in waiting) or (node, result.id) in self._withdrawn
+        if known and result.status == RESULT_TAKEN:
+            self.taken.add(result.id)
+            self.told[node] = (result.id, came.now.mono_ms)
+        elif known:
+            self.taken.discard(result.id)
+            self._withdrawn.discard((node, result.id))
+            self._keep(node, [command for command in waiting if command.id != result.id])
             self.results.append((node, result.id, result.status, result.payload))
         self._append(came.state, came.record(LIVE, KIND_RESULT, came.now.utc_ms, TIME_ARRIVAL))
 

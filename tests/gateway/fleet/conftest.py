@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from fieldline_gateway.fleet.commands import Commands
 from fieldline_gateway.fleet.nodes import Nodes
 from fieldline_gateway.fleet.tables import Tables
 from fieldline_gateway.fleet.twin_operations import Twins
@@ -67,6 +68,8 @@ class World:
         self.twins = Twins(self.fleet, self.registry.desired(), lambda: None)
         Nodes(self.fleet).add_to(self.operations)
         self.twins.add_to(self.operations)
+        self.commands = Commands(self.fleet, lambda: Moment(self.utc_ms(), self.ms), lambda: None)
+        self.commands.add_to(self.operations)
 
     def utc_ms(self) -> int:
         return UTC + self.ms
