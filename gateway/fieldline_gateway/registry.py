@@ -1,7 +1,8 @@
 """What the gateway knows of its nodes: keys, replay windows, what is settled, desired settings, commands (SQLite).
 
 Rules: state only; the stream is in the logs. The file holds keys, so nobody but its owner may read it.
-Blocking: the gateway calls it from one worker thread, except while it starts. A checkpoint is written in
+Blocking: the gateway calls it from worker threads, one after the other, except while it starts. What operators add
+(labels, twins, jobs) has its queries in fleet/tables.py; the tables are all here. A checkpoint is written in
 one transaction with the log positions that it belongs to; what came later is found again in the log.
 sqlite3.Error becomes RegistryError here.
 """
@@ -12,6 +13,7 @@ import os
 import sqlite3
 import stat
 import struct
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -44,7 +46,21 @@ CREATE TABLE IF NOT EXISTS command (
     id INTEGER PRIMARY KEY AUTOINCREMENT, node BLOB NOT NULL, code INTEGER NOT NULL, argument BLOB NOT NULL,
     until_ms INTEGER NOT NULL, status INTEGER, result BLOB);
 CREATE INDEX IF NOT EXISTS command_open ON command (node) WHERE status IS NULL;
+CREATE TABLE IF NOT EXISTS label (
+    node BLOB PRIMARY KEY, parent TEXT NOT NULL, place TEXT NOT NULL, owner TEXT NOT NULL, tags TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS saved_group (name TEXT PRIMARY KEY, target TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS twin (node BLOB PRIMARY KEY, document TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS job (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, once TEXT UNIQUE, who TEXT NOT NULL, target TEXT NOT NULL,
+    command TEXT NOT NULL, made_ms INTEGER NOT NULL, until_ms INTEGER NOT NULL, stopped_ms INTEGER);
 """
+_SCHEMA_VERSION = 1
+"""PRAGMA user_version; 0 is a file from before there were labels, twins and jobs."""
+_UPGRADE = (
+    "ALTER TABLE command ADD COLUMN job INTEGER",
+    "CREATE INDEX command_job ON command (job)",
+    "PRAGMA user_version = 1",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +137,8 @@ class Registry:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._db: sqlite3.Connection | None = None
+        self._turn = threading.RLock()
+        """One thread at a time: a transaction of one must not take in what another writes."""
 
     def open(self) -> None:
         """Open, make where missing (mode 0600). UsageError where others could read the keys."""
@@ -139,7 +157,17 @@ class Registry:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
             self._db.execute("PRAGMA busy_timeout=5000")
+            found = self._db.execute("PRAGMA user_version").fetchone()[0]
+            if found > _SCHEMA_VERSION:
+                raise RegistryError(
+                    f"{self._path} was written by a newer version of this program (format {found}, this one knows "
+                    f"{_SCHEMA_VERSION}): install that version, or restore the file from before the upgrade"
+                )
             self._db.executescript(_SCHEMA)
+            with self.transaction() as db:  # of two processes one upgrades
+                if db.execute("PRAGMA user_version").fetchone()[0] < _SCHEMA_VERSION:
+                    for statement in _UPGRADE:
+                        db.execute(statement)
 
     def close(self) -> None:
         if self._db is not None:
@@ -151,7 +179,7 @@ class Registry:
 
     def begin_run(self, random_id: int) -> tuple[int, int]:
         """(gateway id, run number) of this start; the run is on disk before it is given (wire.md 3.3)."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             db.execute("INSERT OR IGNORE INTO meta VALUES ('gateway', ?), ('run', 0)", (random_id,))
             db.execute("UPDATE meta SET value = value + 1 WHERE name = 'run'")
             values = dict(db.execute("SELECT name, value FROM meta").fetchall())
@@ -164,12 +192,12 @@ class Registry:
 
     def version(self) -> int:
         """A number that changes when another process has changed the file; cheap."""
-        return int(self._all("PRAGMA data_version")[0][0])
+        return int(self.rows("PRAGMA data_version")[0][0])
 
     # --- nodes
 
     def nodes(self) -> list[Node]:
-        return [Node(*row) for row in self._all("SELECT * FROM node ORDER BY id")]
+        return [Node(*row) for row in self.rows("SELECT * FROM node ORDER BY id")]
 
     def enroll(self, node: bytes, name: str, key_number: int, key: bytes, now_ms: int) -> bool:
         """Add a node, or give it a new key; True where it was not known. UsageError for a bad id or key.
@@ -181,7 +209,7 @@ class Registry:
     def enroll_all(self, nodes: Iterable[tuple[bytes, str, int, bytes]], now_ms: int) -> int:
         """enroll() for many (node, name, key number, key), all or none; how many were not known."""
         new = 0
-        with self._transaction() as db:
+        with self.transaction() as db:
             for node, name, key_number, key in nodes:
                 if len(node) != NODE_BYTES or not any(node):
                     raise UsageError(f"a node id has {NODE_BYTES} bytes and is not zero")
@@ -192,7 +220,7 @@ class Registry:
 
     def revoke(self, node: bytes, now_ms: int) -> bool:
         """Take a node's right to speak; False where it is not known."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             return db.execute("UPDATE node SET revoked_ms = ? WHERE id = ?", (now_ms, node)).rowcount == 1
 
     # --- the checkpoint
@@ -201,7 +229,7 @@ class Registry:
 
     def positions(self) -> dict[int, int]:
         """Where the logs stood."""
-        return dict(self._all("SELECT cls, seq FROM position"))
+        return dict(self.rows("SELECT cls, seq FROM position"))
 
     def heard(self) -> Iterator[Heard]:
         """What was last heard of each node."""
@@ -215,11 +243,11 @@ class Registry:
 
     def ended(self) -> list[tuple[bytes, int, int]]:
         """(node, stream, UTC in ms) of streams that are over."""
-        return self._all("SELECT * FROM ended")
+        return self.rows("SELECT * FROM ended")
 
     def save(self, changed: Checkpoint) -> None:
         """Write what changed since the last checkpoint, and where the log stands; on disk when it returns."""
-        with self._transaction() as db:
+        with self.transaction() as db:
             db.executemany(
                 "INSERT OR REPLACE INTO heard VALUES (?, ?, ?, ?, ?, ?, ?)",
                 [
@@ -239,7 +267,9 @@ class Registry:
                 "DELETE FROM settled WHERE node = ? AND stream = ?", [(n, s) for n, s, _ in changed.ended]
             )
             db.executemany(
-                "UPDATE command SET status = ?, result = ? WHERE id = ? AND node = ? AND status IS NULL",
+                # What the node says counts for more than that the command was taken back or too late.
+                "UPDATE command SET status = ?, result = ? WHERE id = ? AND node = ?"
+                " AND (status IS NULL OR (status IN (-1, 4) AND result IS NULL))",
                 [(status, payload, command, node) for node, command, status, payload in changed.results],
             )
             db.executemany("INSERT OR REPLACE INTO position VALUES (?, ?)", changed.positions.items())
@@ -248,38 +278,25 @@ class Registry:
 
     def desired(self) -> dict[bytes, tuple[int, bytes]]:
         """Of each node that has one: version and the Config message that is to go down."""
-        return {node: (version, message) for node, version, message in self._all("SELECT * FROM desired")}
+        return {node: (version, message) for node, version, message in self.rows("SELECT * FROM desired")}
 
     def set_desired(self, node: bytes, version: int, message: bytes) -> None:
-        with self._transaction() as db:
+        with self.transaction() as db:
             db.execute("INSERT OR REPLACE INTO desired VALUES (?, ?, ?)", (node, version, message))
-
-    def add_command(self, node: bytes, code: int, argument: bytes, until_ms: int) -> int:
-        """Queue a command; its id."""
-        with self._transaction() as db:
-            cursor = db.execute(
-                "INSERT INTO command (node, code, argument, until_ms) VALUES (?, ?, ?, ?)",
-                (node, code, argument, until_ms),
-            )
-            return int(cursor.lastrowid or 0)
 
     def open_commands(self, now_ms: int) -> list[Command]:
         """Commands that have no result yet and are not too late, in order."""
-        rows = self._all(
+        rows = self.rows(
             "SELECT id, node, code, argument, until_ms FROM command"
             " WHERE status IS NULL AND until_ms > ? ORDER BY id",
             (now_ms,),
         )
         return [Command(*row) for row in rows]
 
-    def result(self, command: int) -> tuple[int, bytes] | None:
-        """(status, payload) of a command, None while it has none."""
-        rows = self._all("SELECT status, result FROM command WHERE id = ? AND status IS NOT NULL", (command,))
-        return tuple(rows[0]) if rows else None
-
     # --- SQLite
 
-    def _all(self, query: str, values: tuple[object, ...] = ()) -> list[Any]:
+    def rows(self, query: str, values: tuple[object, ...] = ()) -> list[Any]:
+        """All rows of a query."""
         with self._wrapped() as db:
             return db.execute(query, values).fetchall()
 
@@ -289,7 +306,8 @@ class Registry:
             yield from db.execute(query)
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All or nothing, on disk when it is left."""
         with self._wrapped() as db:
             db.execute("BEGIN IMMEDIATE")
             try:
@@ -303,7 +321,8 @@ class Registry:
     @contextmanager
     def _wrapped(self) -> Iterator[sqlite3.Connection]:
         try:
-            yield self._db  # type: ignore[misc]
+            with self._turn:
+                yield self._db  # type: ignore[misc]
         except sqlite3.Error as error:
             raise RegistryError(f"{self._path}: {error}") from error
 

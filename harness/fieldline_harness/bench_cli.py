@@ -43,6 +43,7 @@ BENCHES = {
         "fieldline_harness.bench_fleet",
         "start and memory with a long past, cost under 30,000 simulated nodes",
     ),
+    "targets": ("fieldline_harness.bench_targets", "a compound target on 30,000 nodes, beside a bare loop"),
     "soak": (
         "fieldline_harness.bench_soak",
         "what is lost while the gateway is killed and everything around it fails (simulated nodes)",

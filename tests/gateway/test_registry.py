@@ -8,6 +8,7 @@ import pytest
 
 from fieldline_gateway import registry as module
 from fieldline_gateway.errors import RegistryError, UsageError
+from fieldline_gateway.fleet.tables import Job, Tables
 from fieldline_gateway.registry import Checkpoint, Heard, Registry, Settled
 
 NODE = bytes.fromhex("e66178c1ab3c4d21")
@@ -110,15 +111,18 @@ def test_an_empty_registry_has_an_empty_checkpoint(registry: Registry) -> None:
 
 
 def test_commands_wait_for_their_result(registry: Registry) -> None:
-    first = registry.add_command(NODE, 3, b"\x05", 1000)
-    second = registry.add_command(NODE, 1, b"", 500)
+    first, second = (
+        Tables(registry).add_job(Job(0, None, "", "", "", 0, until_ms, None), [NODE], 1, b"")[1][0].id
+        for until_ms in (1000, 500)
+    )
     assert [command.id for command in registry.open_commands(600)] == [first]
     assert [command.id for command in registry.open_commands(100)] == [first, second]
     registry.save(
         Checkpoint({}, (), (), (), ((NODE, first, 0, b"done"), (bytes(8), second, 0, b"not its own")))
     )
     assert [command.id for command in registry.open_commands(100)] == [second]
-    assert registry.result(first) == (0, b"done") and registry.result(second) is None
+    rows = registry.rows("SELECT status, result FROM command ORDER BY id")
+    assert rows == [(0, b"done"), (None, None)]
 
 
 def test_desired_settings_are_replaced(registry: Registry) -> None:

@@ -7,6 +7,7 @@ and is replayed at the start, before anything is heard or answered.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Protocol
 
 from fieldline_gateway.errors import StoreHeld
@@ -14,10 +15,10 @@ from fieldline_gateway.ingest.clock import Boots
 from fieldline_gateway.ingest.node import ClassState, NodeState, new_stream
 from fieldline_gateway.ingest.rules import Ingest
 from fieldline_gateway.ingest.settled import NumberSet
-from fieldline_gateway.records import KIND_GAP, KIND_HELLO, KIND_REPORT, Record
+from fieldline_gateway.records import KIND_CONFIG, KIND_GAP, KIND_HELLO, KIND_REPORT, Record
 from fieldline_gateway.registry import Checkpoint, Heard, Settled
 from fieldline_wire.errors import PeerError
-from fieldline_wire.messages import Hello
+from fieldline_wire.messages import Config, Hello
 from fieldline_wire.seal import ReplayWindow
 
 
@@ -97,6 +98,9 @@ def replay(ingest: Ingest, records: Iterable[Record]) -> None:
         state.heard_ms = max(state.heard_ms, record.received_ms)
         if record.kind == KIND_HELLO:
             _replay_hello(state, record)
+        elif record.kind == KIND_CONFIG:
+            with suppress(PeerError):  # written by another version of this program; the node says it again
+                ingest.reported[record.node] = Config.from_bytes(record.payload)
         elif record.kind in (KIND_REPORT, KIND_GAP):
             if record.stream not in state.streams and record.stream not in state.ended:
                 state.begin_stream(record.stream)

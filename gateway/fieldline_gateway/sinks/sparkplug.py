@@ -32,7 +32,6 @@ from fieldline_gateway.sparkplug.datatypes import Value
 from fieldline_gateway.sparkplug.devices import IDENTIFY, REBOOT, Known
 from fieldline_gateway.sparkplug.edge import EdgeNode
 from fieldline_gateway.sparkplug.session import State
-from fieldline_wire.messages import CMD_IDENTIFY, CMD_RESTART
 
 BATCH = 100
 """Records read at a time: a payload or two."""
@@ -42,8 +41,8 @@ FLUSH_S = 1.0
 
 __all__ = ["COMMANDS", "OnCommand", "SparkplugSink", "Value"]
 
-COMMANDS = {REBOOT: CMD_RESTART, IDENTIFY: CMD_IDENTIFY}
-"""The controls of a device, as commands of wire.md 5.12."""
+COMMANDS = {REBOOT: "restart", IDENTIFY: "identify"}
+"""The controls of a device, as words of command.send (docs/fleet.md 4)."""
 
 OnCommand = Callable[[bytes, str, Value], None]
 """Node, control, value: what a host wrote."""
