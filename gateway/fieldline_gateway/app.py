@@ -26,14 +26,14 @@ from fieldline_gateway.alerts.engine import Alerts
 from fieldline_gateway.config import Config
 from fieldline_gateway.control import ControlServer
 from fieldline_gateway.errors import FolderTaken, GatewayError, UsageError
-from fieldline_gateway.guard.audit import FOLDER as AUDIT_FOLDER
-from fieldline_gateway.guard.audit import AuditLog
-from fieldline_gateway.guard.strangers import Guard
 from fieldline_gateway.fleet.commands import Commands
 from fieldline_gateway.fleet.nodes import Nodes
 from fieldline_gateway.fleet.tables import Tables
 from fieldline_gateway.fleet.twin_operations import Twins
 from fieldline_gateway.fleet.view import Fleet
+from fieldline_gateway.guard.audit import FOLDER as AUDIT_FOLDER
+from fieldline_gateway.guard.audit import AuditLog
+from fieldline_gateway.guard.strangers import Guard
 from fieldline_gateway.ingest import checkpoint
 from fieldline_gateway.ingest.came import Moment
 from fieldline_gateway.ingest.rules import Ingest
