@@ -104,7 +104,7 @@ class Said:
 class Reporter:
     """A node with its session; readings come every `report_ms`."""
 
-    def __init__(self, site: "Site", address: int) -> None:
+    def __init__(self, site: Site, address: int) -> None:
         self.site = site
         self.address = address
         self.id = b"sim " + address.to_bytes(4, "big")
@@ -170,7 +170,7 @@ class Reporter:
 class Gateway:
     """The other end: opens what comes, keeps the numbers, acknowledges."""
 
-    def __init__(self, site: "Site") -> None:
+    def __init__(self, site: Site) -> None:
         self.site = site
         self.model = SealedModel(SEALED_GATEWAY, self._received, 4 * site.plan.nodes)
         self.node = mesh_node(GATEWAY, self.model, site.plan.seed, 4 * site.plan.nodes)
