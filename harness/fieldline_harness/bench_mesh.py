@@ -60,7 +60,7 @@ def _vectors() -> list[Figure]:
     ]
     tried = [case for case in cases if "test_on_cpython" in case.get("name", "")]
     passed = len([case for case in tried if case not in wrong])
-    told = f"of {len(tried)} of Mesh Profile 1.0.1, section 8, both directions; {len(wrong)} tests failed (CPython, VM)"
+    told = f"of {len(tried)} of Mesh Profile 1.0.1, section 8, both ways; {len(wrong)} failed (CPython, VM)"
     return [Figure("mesh.vectors", passed, "vectors", told)]
 
 

@@ -178,7 +178,7 @@ class Node:
     ) -> bool:
         """Sends an access message under an AppKey; False where the queue is full. UsageError for the key."""
         app = self.keys.app(key_index)
-        subnet = app and self.network.subnet(app.net_index)
+        subnet = self.network.subnet(app.net_index) if app is not None else None
         if app is None or subnet is None:
             raise UsageError("no AppKey 0x%03x" % key_index)
         src = self.settings.address + element

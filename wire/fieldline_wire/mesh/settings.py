@@ -113,10 +113,10 @@ class Settings:
         ]
         for net in network.subnets:
             parts.append(struct.pack(">HB", net.index, net.phase))
-            parts.append(_pair(net.key.key, net.new and net.new.key))
+            parts.append(_pair(net.key.key, net.new.key if net.new else None))
         for app in keys.app_keys:
             parts.append(struct.pack(">HH", app.index, app.net_index))
-            parts.append(_pair(app.key.key, app.new and app.new.key))
+            parts.append(_pair(app.key.key, app.new.key if app.new else None))
         for model in models:
             parts.append(_model_bytes(model))
         return b"".join(parts)
@@ -124,9 +124,8 @@ class Settings:
     def take(self, aes: "Aes", data: bytes, network: "Network", keys: "Keys", models: "list[Model]") -> None:
         """Fills itself, `network`, `keys` and `models` from a record; PeerError where it is none."""
         reader = _Reader(data)
-        form, self.address, self.device_key, flags, self.default_ttl, own, relayed, nets, apps = reader.take(
-            _HEAD
-        )
+        form, self.address, key_bytes, flags, self.default_ttl, own, relayed, nets, apps = reader.take(_HEAD)
+        self.device_key = key_bytes  # type: ignore[assignment]  # struct gives bytes for a field of 16s
         if form != FORMAT:
             raise PeerError("a configuration of format %d" % form)
         self.relay, self.beacon, self.proxy = bool(flags & 1), bool(flags & 2), bool(flags & 4)
@@ -192,7 +191,7 @@ class _Reader:
         self._at += size
         return struct.unpack_from(fmt, self._data, self._at - size)
 
-    def bytes(self, size: int) -> bytes:
+    def raw(self, size: int) -> bytes:
         if len(self._data) - self._at < size:
             raise PeerError("half a configuration")
         self._at += size
@@ -200,7 +199,7 @@ class _Reader:
 
     def pair(self) -> "tuple[bytes, bytes]":
         two = self.take(">B")[0]
-        return self.bytes(16), self.bytes(16) if two else b""
+        return self.raw(16), self.raw(16) if two else b""
 
 
 def _take_model(reader: _Reader, model: Model) -> None:
@@ -209,7 +208,7 @@ def _take_model(reader: _Reader, model: Model) -> None:
     state.subscriptions = []
     for _ in range(reader.take(">B")[0]):
         address, size = reader.take(">HB")
-        state.subscriptions.append((address, reader.bytes(size)))
+        state.subscriptions.append((address, reader.raw(size)))
     out.address, out.key_index, out.credential, out.ttl, out.period, again, size = reader.take(">HHBBBBB")
     out.retransmit.set_byte(again)
-    out.label = reader.bytes(size)
+    out.label = reader.raw(size)

@@ -18,9 +18,9 @@ class Physics:
     """What is assumed of radios and air. dB and dBm; us."""
 
     advert_us: int = 376
-    """ADV_NONCONN_IND with 31 bytes of AD at 1 Mbit/s: 8 x (1 + 4 + 2 + 6 + 31 + 3) (Core 5.0, Vol 6, Part B, 2.1)."""
+    """ADV_NONCONN_IND with 31 bytes of AD at 1 Mbit/s: 8 x (1 + 4 + 2 + 6 + 31 + 3) (Vol 6, Part B, 2.1)."""
     hop_us: int = 400
-    """From the end on one channel to the start on the next: at most 10 ms is allowed; measured chips take 0.15 to 1."""
+    """From the end on one channel to the start on the next: 10 ms at most; chips take 0.15 to 1."""
     scan_us: int = 30_000
     """A scanner's window = interval, after which it goes to the next channel (continuous scanning)."""
     tx_dbm: float = 0.0
@@ -35,7 +35,7 @@ class Physics:
     fading_db: float = 3.0
     """Standard deviation from packet to packet."""
     capture_db: float = 10.0
-    """A packet that is so much stronger than what overlaps it is received (Core 5.0, Vol 6, Part A, 4.2 allows 21)."""
+    """A packet that is so much stronger than what overlaps it is received (Vol 6, Part A, 4.2: 21)."""
     reach_db: float = 6.0
     """Links weaker than the sensitivity by more than this are no links, nor interference."""
 

@@ -129,6 +129,9 @@ class Device:
         self._done(now, given, self._secrets.device_key())
         self._send(now, bytes((pdus.COMPLETE,)))
 
+    def _complete(self, now: int, data: bytes) -> None:
+        self._fail(now, pdus.UNEXPECTED_PDU)  # it was ours to say, and nothing follows
+
 
 _STEPS = {
     pdus.INVITE: Device._invite,
@@ -137,5 +140,5 @@ _STEPS = {
     pdus.CONFIRMATION: Device._confirmation,
     pdus.RANDOM: Device._random_came,
     pdus.DATA: Device._data,
-    pdus.COMPLETE: lambda self, now, data: self._fail(now, pdus.UNEXPECTED_PDU),
+    pdus.COMPLETE: Device._complete,
 }
