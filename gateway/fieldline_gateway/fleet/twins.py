@@ -208,10 +208,10 @@ def _merge(
             times.pop(key, None)
         elif isinstance(value, dict):
             before = values.get(key)
-            known = isinstance(before, dict)
-            values[key], times[key] = _merge(
-                before if known else {}, times.get(key, {}) if known else {}, value, now_s
-            )
+            if isinstance(before, dict):
+                values[key], times[key] = _merge(before, times.get(key, {}), value, now_s)
+            else:
+                values[key], times[key] = _merge({}, {}, value, now_s)
         else:
             values[key], times[key] = value, _stamps(value, now_s)
     return values, times
