@@ -26,11 +26,7 @@ from fieldline_gateway.alerts.engine import Alerts
 from fieldline_gateway.config import Config
 from fieldline_gateway.control import ControlServer
 from fieldline_gateway.errors import FolderTaken, GatewayError, UsageError
-from fieldline_gateway.fleet.commands import Commands
-from fieldline_gateway.fleet.nodes import Nodes
-from fieldline_gateway.fleet.tables import Tables
-from fieldline_gateway.fleet.twin_operations import Twins
-from fieldline_gateway.fleet.view import Fleet
+from fieldline_gateway.fleet.service import FleetService
 from fieldline_gateway.guard.audit import FOLDER as AUDIT_FOLDER
 from fieldline_gateway.guard.audit import AuditLog
 from fieldline_gateway.guard.strangers import Guard
@@ -71,8 +67,6 @@ CHECKPOINT_S = 2.0
 """A start after a kill replays at most about so much of the log."""
 SINK_PAUSE_S = 5.0
 """A sink that failed is started again after this."""
-COMMAND_TTL_S = 60
-"""What a host wrote to a control and the node did not get in this time is not meant any more."""
 
 log = logging.getLogger(__name__)
 
@@ -122,8 +116,6 @@ class Gateway:
         self.operations = Operations(self.audit)
         self.operations.reads("status", self._tell_status)
         history.add(self.operations, self._store.history, _utc_ms)
-        self._orders: set[asyncio.Task[None]] = set()
-        """Commands that are being written down."""
         self._seen_version = 0
         self._flush_planned = False
         self._began = time.monotonic()
@@ -146,7 +138,8 @@ class Gateway:
             )
             self.audit.note("gateway-starts", gateway=self._id, run=self._run)
             stack.callback(self.audit.note, "gateway-stops")
-            self._serve_fleet()
+            self._fleet = FleetService(self._ingest, self._registry, _now, self._plan_flush)
+            self._fleet.add_to(self.operations)
             stack.push_async_callback(self._checkpoint)
             await stack.enter_async_context(ControlServer(self._config.control_socket, self.operations))
             await self._make_sinks(stack)
@@ -228,13 +221,6 @@ class Gateway:
         checkpoint.finish_replay(self._ingest, _utc_ms())
         logs.event(logs.INFO, "gateway-rebuilt", replayed=count)
 
-    def _serve_fleet(self) -> None:
-        self._fleet = Fleet(self._ingest, Tables(self._registry), _utc_ms, time.monotonic)
-        self._twins = Twins(self._fleet, self._registry.desired(), self._plan_flush)
-        self._commands = Commands(self._fleet, _now, self._plan_flush)
-        for part in (Nodes(self._fleet), self._twins, self._commands):
-            part.add_to(self.operations)
-
     def _reload(self) -> None:
         """Nodes, desired settings and commands, as the registry has them now."""
         self._seen_version = self._registry.version()
@@ -246,6 +232,7 @@ class Gateway:
         """By another process or by an operation."""
         self._reload()
         self._guard.registry_changed()
+        self._fleet.registry_changed()
         self._plan_flush()
 
     async def _make_sinks(self, stack: AsyncExitStack) -> None:
@@ -305,17 +292,7 @@ class Gateway:
         if command is None or value is not True or node not in self._ingest.states:
             return
         logs.event(logs.INFO, "command-taken", node=node.hex(), control=name)
-        task = asyncio.create_task(self._order(node, command))
-        self._orders.add(task)
-        task.add_done_callback(self._orders.discard)
-
-    async def _order(self, node: bytes, command: str) -> None:
-        try:
-            await self._commands.order(
-                "Sparkplug host", node.hex(), [node], {"command": command}, COMMAND_TTL_S
-            )
-        except GatewayError as error:
-            logs.event(logs.ERROR, "command-refused", node=node.hex(), error=error)
+        self._fleet.host_orders(node, command)
 
     def _look_around(self) -> None:
         """Tell the sinks which nodes are there."""
@@ -366,7 +343,6 @@ class Gateway:
             try:
                 if self._registry.version() != self._seen_version:
                     self._registry_changed()
-                    self._twins.adopt(self._registry.desired())
                     logs.event(logs.INFO, "registry-read-again", nodes=len(self._ingest.states))
             except GatewayError as error:
                 logs.event(logs.ERROR, "registry-failed", error=error)
@@ -374,16 +350,16 @@ class Gateway:
             self._guard.look(time.monotonic_ns() // 1_000_000)
             await self.audit.retry()
             await self._alerts.look()
-            await self._keep_twins()
+            await self._fleet.keep_reported()
             if time.monotonic() - saved_at >= CHECKPOINT_S:
                 await self._checkpoint()
-                await self._keep_commands()
+                await self._fleet.keep_commands()
                 saved_at = time.monotonic()
 
     async def _checkpoint(self) -> None:
         """Save what changed, so that a start replays little and the log may let go of what is behind."""
         positions = {cls: self._store.durable(cls) for cls in CLASSES}
-        if not await self._keep_twins():
+        if not await self._fleet.keep_reported():
             return  # what nodes said of their settings is found in the log again
         changed = checkpoint.changes(self._ingest, positions, _utc_ms())
         try:
@@ -396,21 +372,6 @@ class Gateway:
         for cls, seq in positions.items():
             kept = min(seq, self._alerts.cursor) if cls == ALARM else seq
             self._store.checkpoint(Position(cls, kept))
-
-    async def _keep_twins(self) -> bool:
-        """What nodes reported to their twins; whether it is on disk."""
-        try:
-            await self._twins.keep_reported()
-        except GatewayError as error:
-            logs.event(logs.ERROR, "registry-failed", error=error)
-            return False
-        return True
-
-    async def _keep_commands(self) -> None:
-        try:
-            await self._commands.keep()
-        except GatewayError as error:
-            logs.event(logs.ERROR, "registry-failed", error=error)
 
     async def _keep_sink(self, sink: AnySink) -> None:
         """Run a sink again and again: its faults are its own."""
