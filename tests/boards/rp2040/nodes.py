@@ -63,6 +63,7 @@ class PicoNode:
         self.peer = Peer(self.line, self._clock)
         self.says = bytearray()  # the last of what came that was no frame, too
         self.plugged = True
+        self.opens = 0  # of the port: what came before one is lost
         self._fd = -1
         self._us = 0  # of the board, when it was last asked
 
@@ -71,7 +72,10 @@ class PicoNode:
         loop = asyncio.get_running_loop()
         end = loop.time() + within_s
         while not true():
-            assert loop.time() < end, f"{what} did not happen; the board said {bytes(self.says[-500:])!r}"
+            assert loop.time() < end, (
+                f"{what} did not happen; starts {self.board.power.starts}, {self.opens} opens of the port, "
+                f"{self.board.cable.dropped} bytes dropped; the board said {bytes(self.says[-500:])!r}"
+            )
             self._exchange()
             await asyncio.sleep(_STEP_S)
 
@@ -129,6 +133,7 @@ class PicoNode:
             if self._fd < 0:
                 self._fd = os.open(self.board.port, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
                 tty.setraw(self._fd)
+                self.opens += 1
             data = os.read(self._fd, 65536)
         except BlockingIOError:
             return b""
