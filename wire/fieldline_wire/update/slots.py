@@ -12,10 +12,6 @@ from fieldline_wire.errors import FlashError
 from fieldline_wire.update.codes import IDLE, NONE, PAGE, SLOT_FILES
 from fieldline_wire.update.states import next_state
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
-
 PAGES = const(16)  # in a sector
 PAYLOAD_NONE = const(0xFF)
 
@@ -51,11 +47,6 @@ class Record:
     """The fields of update.md 8.3 by their names; `good`: a bit a slot."""
 
     __slots__ = _FIELDS
-    if TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any: ...
-
-        def __setattr__(self, name: str, value: Any) -> None: ...
 
     def __init__(self, *values) -> None:  # type: ignore[no-untyped-def]
         for name, value in zip(_FIELDS, values):
@@ -73,7 +64,7 @@ class Record:
 
     def set_slot(self, slot: int, sequence: int, key: bytes) -> None:
         """What slot() gives from now on. It was never confirmed."""
-        self.good &= ~(1 << slot)
+        self.good &= ~(1 << slot)  # type: ignore[attr-defined]
         if slot:
             self.sequence_b, self.key_b = sequence, key
         else:
@@ -142,7 +133,7 @@ class SlotJournal:
                     continue
                 used = number + 1
                 found = read_record(page)
-                if found is not None and (self.record is None or found.number > self.record.number):
+                if found is not None and (self.record is None or found.number > self.record.number):  # type: ignore[attr-defined]
                     self.record = found
                     newest = True
             if newest:
@@ -172,7 +163,7 @@ class SlotJournal:
 
     def write(self, record: Record) -> None:
         """Makes `record` the newest, under the next number. FlashError where no page takes it."""
-        record.number = self.record.number + 1 if self.record is not None else 1
+        record.number = self.record.number + 1 if self.record is not None else 1  # type: ignore[attr-defined]
         data = record.pack()
         data += b"\xff" * (PAGE - len(data))
         region = self._region

@@ -18,7 +18,7 @@ _WATCHDOG_MS = 8000  # as drivers/micropython/hardware.py
 
 def select() -> int:
     """Chooses and mounts; the slot, or SLOT_FILES. OSError where the flash of updates is not reserved."""
-    import fieldline_board as board  # pyright: ignore[reportMissingImports] - made by the build
+    import fieldline_board as board  # pyright: ignore[reportMissingImports]
 
     flash = open_flash(board)
     slot = SLOT_FILES
@@ -26,12 +26,9 @@ def select() -> int:
         update, slots = flash
         journal = SlotJournal(update)
         journal.mount()
-        slot = choose(
-            journal, lambda slot, sequence, key: slot_sound(slots[slot][0], slots[slot][1], sequence, key)
-        )
+        slot = choose(journal, lambda slot, sequence, key: slot_sound(*slots[slot], sequence, key))  # pyright: ignore[reportCallIssue]
         if slot != SLOT_FILES:
-            record = journal.record
-            if record is not None and record.state == TRIAL:
+            if journal.record.state == TRIAL:  # pyright: ignore[reportAttributeAccessIssue, reportOptionalMemberAccess]
                 import machine
 
                 machine.WDT(timeout=_WATCHDOG_MS)

@@ -46,8 +46,8 @@ class UpdatePort:
         if record is None:
             record = blank(random(8), version)
             self.journal.write(record)
-        self.trial = record.state == TRIAL
-        self.slot = record.target if self.trial else record.active
+        self.trial = record.state == TRIAL  # pyright: ignore[reportAttributeAccessIssue]
+        self.slot = record.target if self.trial else record.active  # pyright: ignore[reportAttributeAccessIssue]
 
     def status(self):
         """Where the update stands."""
