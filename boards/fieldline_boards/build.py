@@ -108,7 +108,7 @@ def build(
     """Build into `out_dir`, emptied of an older build; BoardError where a source does not compile.
 
     A development build stops for a REPL, and so can be replaced over the serial port; a release build cannot.
-    `sources_too`: the sources go along, so that a traceback's lines can be read on the board.
+    `sources_too`: the sources go along, so that a traceback's lines can be read on the board, where they fit.
     """
     module = board_module(spec, importlib.metadata.version("fieldline"), development=development)
     with _gathered(spec, _SCRIPTS, module, out_dir, _folding()) as sources:
@@ -122,7 +122,11 @@ def build(
                 readable = out_dir / SOURCES / path
                 readable.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source, readable)
-    return BuildReport(spec, tuple(_measured(spec, out_dir)))
+    files = tuple(_measured(spec, out_dir))
+    if sources_too and sum(file.size for file in files) > spec.files_bytes:
+        shutil.rmtree(out_dir / SOURCES)  # only to be read: the node itself comes first
+        files = tuple(_measured(spec, out_dir))
+    return BuildReport(spec, files)
 
 
 def build_frozen(spec: BoardSpec, out_dir: Path, *, development: bool = True) -> BuildReport:
