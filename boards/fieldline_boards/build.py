@@ -38,12 +38,6 @@ _LIBRARY = Path("lib")  # on CircuitPython's sys.path
 _NODE = "fieldline_node"
 _WIFI = "fieldline_node.drivers.micropython.wifi"
 _PACKAGES = (_NODE, "fieldline_wire")
-_SELECTOR = (
-    "fieldline_node/drivers/micropython/selector.mpy",
-    "fieldline_wire/update/boot.mpy",
-    "fieldline_wire/update/slots.mpy",
-    "fieldline_wire/update/states.mpy",
-)
 _MANIFEST = "manifest.py"
 _FROZEN = Path("modules")  # beside the manifest
 SOURCES = Path("src")
@@ -82,21 +76,12 @@ class BuildReport:
         return sum(file.size for file in self.files if file.path.endswith(".mpy"))
 
     @property
-    def selector_bytes(self) -> int:
-        """Of .mpy that choose a boot's slot and count its trials (update.md 8.8)."""
-        return sum(file.size for file in self.files if file.path in _SELECTOR)
-
-    @property
     def over(self) -> tuple[str, ...]:
         """A sentence for each budget that is not kept."""
         said = [f"{f.path} has {f.size} bytes, its budget is {f.budget}" for f in self.files if f.over]
         budget = self.spec.budget.mpy_bytes
         if self.mpy_bytes > budget:
             said.append(f"all .mpy files have {self.mpy_bytes} bytes, the budget is {budget}")
-        if self.selector_bytes > self.spec.budget.selector_bytes:
-            said.append(
-                f"the selector has {self.selector_bytes} bytes, its budget is {self.spec.budget.selector_bytes}"
-            )
         if not self.frozen and sum(file.size for file in self.files) > self.spec.files_bytes:
             said.append(f"the files do not fit in the board's file system of {self.spec.files_bytes} bytes")
         return tuple(said)
@@ -108,25 +93,17 @@ def build(
     """Build into `out_dir`, emptied of an older build; BoardError where a source does not compile.
 
     A development build stops for a REPL, and so can be replaced over the serial port; a release build cannot.
-    `sources_too`: the sources go along, so that a traceback's lines can be read on the board, where they fit.
+    `sources_too`: the sources go along, so that a traceback's lines can be read on the board.
     """
     module = board_module(spec, importlib.metadata.version("fieldline"), development=development)
     with _gathered(spec, _SCRIPTS, module, out_dir, _folding()) as sources:
         for path, source in sources:
-            target = Path(path).with_suffix(".mpy")
-            opt = (
-                _RELEASE_OPT if target.as_posix() in _SELECTOR else _opt(development)
-            )  # its budget is narrow
-            _compile(spec, source, path, out_dir / target, opt)
+            _compile(spec, source, path, out_dir / Path(path).with_suffix(".mpy"), _opt(development))
             if sources_too:
                 readable = out_dir / SOURCES / path
                 readable.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source, readable)
-    files = tuple(_measured(spec, out_dir))
-    if sources_too and sum(file.size for file in files) > spec.files_bytes:
-        shutil.rmtree(out_dir / SOURCES)  # only to be read: the node itself comes first
-        files = tuple(_measured(spec, out_dir))
-    return BuildReport(spec, files)
+    return BuildReport(spec, tuple(_measured(spec, out_dir)))
 
 
 def build_frozen(spec: BoardSpec, out_dir: Path, *, development: bool = True) -> BuildReport:
@@ -167,19 +144,6 @@ def build_circuitpython(
                 _compile_with(mpy_cross, source, path, target.with_suffix(".mpy"))
     (out_dir / _SETTINGS).write_text(settings_file(development=development), encoding="utf-8")
     return BuildReport(spec, tuple(_measured(spec, out_dir)))
-
-
-def build_modules(spec: BoardSpec, modules: Iterable[str], out_dir: Path) -> int:
-    """Compiles modules and all of our own that these import as a release's `.mpy`; bytes. BoardError."""
-    total = 0
-    with tempfile.TemporaryDirectory(prefix="fieldline-build-") as scratch:
-        for path, text in _closure(modules, _folding()).items():
-            source = Path(scratch) / "module.py"
-            source.write_text(text, encoding="utf-8")
-            target = (out_dir / path).with_suffix(".mpy")
-            _compile(spec, source, path, target, _RELEASE_OPT)
-            total += target.stat().st_size
-    return total
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from fieldline_boards.errors import BoardError
 from fieldline_boards.flashmap import LARGEST_FLASH, read_flash
 from fieldline_boards.pins import BoardPins
 from fieldline_boards.radio import read_radio
-from fieldline_boards.spec import FROZEN_HEAP_BYTES, SELECTOR_BYTES, BoardSpec, Budget, HostSpec, SensorSpec
+from fieldline_boards.spec import FROZEN_HEAP_BYTES, BoardSpec, Budget, HostSpec, SensorSpec
 from fieldline_host.tomlfile import ConfigError, Table, TomlFile
 from fieldline_wire.codes import KEY_PULSES, KEY_REJECT_US, KEY_STALL_MS
 
@@ -136,8 +136,6 @@ def _board(file: TomlFile) -> BoardSpec:
         files_bytes=flash.files_bytes,
         state=flash.state,
         outbox=flash.outbox,
-        update=flash.update,
-        slots=flash.slots,
         flash=flash.map,
         budget=_budget(root.table("budget")),
         circuitpython=circuitpython,
@@ -218,5 +216,4 @@ def _budget(table: Table) -> Budget:
         heap_bytes=table.integer("heap_bytes", low=1, high=LARGEST_FLASH),
         files={key: files.integer(key, low=1, high=LARGEST_FLASH) for key in file_keys},
         frozen_heap_bytes=table.integer("frozen_heap_bytes", FROZEN_HEAP_BYTES, low=1, high=LARGEST_FLASH),
-        selector_bytes=table.integer("selector_bytes", SELECTOR_BYTES, low=1, high=LARGEST_FLASH),
     )

@@ -120,8 +120,6 @@ def _build(words: argparse.Namespace) -> int:
     else:
         out = words.out or Path("build") / spec.name
         report = build(spec, out, development=development, sources_too=_sources_too(words))
-        if _sources_too(words) and not any(file.path.startswith("src/") for file in report.files):
-            print(f"The sources to be read do not fit on {spec.name} beside the node: left out.")
     _show(report)
     return 1 if report.over else 0
 

@@ -19,17 +19,7 @@ _DOWNLINKS = {Ack.TYPE: Ack, Config.TYPE: Config, Command.TYPE: Command, TimeSyn
 class Messenger:
     """One boot's messages. refused: downlinks that were not taken; unknown: of a type not known."""
 
-    __slots__ = (
-        "_ccm",
-        "_counter",
-        "_downlinks",
-        "_epoch",
-        "_key_number",
-        "_node",
-        "_windows",
-        "refused",
-        "unknown",
-    )
+    __slots__ = ("_ccm", "_counter", "_epoch", "_key_number", "_node", "_windows", "refused", "unknown")
 
     def __init__(self, node: bytes, key_number: int, ccm, epoch: int) -> None:
         self._node = node
@@ -37,15 +27,9 @@ class Messenger:
         self._ccm = ccm
         self._epoch = epoch
         self._counter = 0
-        self._downlinks = dict(_DOWNLINKS)  # type to class
         self._windows = {}  # gateway id to ReplayWindow
         self.refused = 0
         self.unknown = 0
-
-    def learn(self, classes) -> None:
-        """Takes downlinks of these message classes too."""
-        for each in classes:
-            self._downlinks[each.TYPE] = each
 
     def seal(self, message) -> bytes:
         """`message` as it goes on a link. UsageError for a field out of range."""
@@ -58,8 +42,8 @@ class Messenger:
         """The message in `sealed`; None where it is not for us, not authentic, old or of no known type."""
         try:
             data = self._open(sealed)
-            if data[:1] and data[0] in self._downlinks:
-                return self._downlinks[data[0]].from_bytes(data)
+            if data[:1] and data[0] in _DOWNLINKS:
+                return _DOWNLINKS[data[0]].from_bytes(data)
         except PeerError:
             self.refused += 1
             return None

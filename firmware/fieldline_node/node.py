@@ -21,12 +21,11 @@ from fieldline_node.uplink import Uplink
 from fieldline_wire.codes import LOG_ERROR, LOG_INFO
 
 
-def make_node(board, hardware, link, journal, faults, region, identity, updates=None) -> App:
+def make_node(board, hardware, link, journal, faults, region, identity) -> App:
     """A node that is ready to step.
 
     `board`: the constants generated from the catalog; `journal`: mounted; `faults`: loaded; `region`: the
-    outbox's flash; `identity`: (node id, key number, ccm); `updates`: their port (ports.py), None where the board
-    takes none. StorageError where the journal takes nothing.
+    outbox's flash; `identity`: (node id, key number, ccm). StorageError where the journal takes nothing.
     """
     node, key_number, ccm = identity
     epoch = next_epoch(journal)
@@ -60,11 +59,6 @@ def make_node(board, hardware, link, journal, faults, region, identity, updates=
         app.between,
     )
     app.uplink.begin()
-    if updates is not None:
-        from fieldline_node.updates import Updates
-
-        app.updates = Updates(updates, app, journal)
-        app.health.slot = updates.slot
     _first_lines(app, journal, epoch)
     return app
 

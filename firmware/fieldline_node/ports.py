@@ -26,13 +26,5 @@ link (links/)
 stream under a serial link
     read()              the bytes that came, b"" where none
     write(data)         OSError
-updates (drivers/micropython/updates.py), where the board takes them
-    journal             slot journal, mounted, with a record
-    slots               (head, image) regions of A and B
-    who                 node, board, component, abi
-    slot                that runs
-    status()            Status of wire/update/messages.py, with nothing loaded
-    updater(unix, random)   all that an update needs, loaded now
-    switch              None, or what has to be told to a chip's own loader: confirmed()
 flash region (flash.py)
 """

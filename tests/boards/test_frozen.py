@@ -51,8 +51,7 @@ def test_both_forms_have_the_same_modules(tmp_path: Path) -> None:
     build(spec, tmp_path / "files")
     build_frozen(spec, tmp_path / "frozen")
     frozen = {path.removesuffix(".py") for path in tree(tmp_path / "frozen" / "modules")}
-    boot = {"boot", "fieldline_node/drivers/micropython/selector", "fieldline_wire/update/boot"}
-    assert frozen == {path.rpartition(".")[0] for path in tree(tmp_path / "files")} - boot
+    assert frozen == {path.rpartition(".")[0] for path in tree(tmp_path / "files")} - {"boot"}
     assert not {"fieldline_wire/codes", "fieldline_wire/ports"} & frozen, (
         "written out; for type checkers alone"
     )

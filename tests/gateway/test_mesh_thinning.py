@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import random
 
+from fieldline_gateway.mesh.thinning import COVER, GOOD, choose, neighbours
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from fieldline_gateway.mesh.thinning import COVER, GOOD, choose, neighbours
 
 ROOT = 1
 

@@ -17,16 +17,9 @@ from fieldline_wire.readings import Ack as Ack
 from fieldline_wire.readings import Gap as Gap
 from fieldline_wire.readings import Reading as Reading
 from fieldline_wire.readings import Report as Report
-from fieldline_wire.update.messages import Abort as Abort
-from fieldline_wire.update.messages import Ask as Ask
-from fieldline_wire.update.messages import Chunk as Chunk
-from fieldline_wire.update.messages import Offer as Offer
-from fieldline_wire.update.messages import Status as Status
-from fieldline_wire.update.messages import Want as Want
 
 # wire.md 5.1: the type is the index plus one
 _BY_TYPE = (Hello, Report, Gap, Ack, Config, Command, Result, Log, TimeSync)
-_OF_UPDATES = (Status, Offer, Want, Chunk, Ask, Abort)  # from 0x20 on: update.md 9.1
 
 
 class Unknown(Value):
@@ -46,6 +39,4 @@ def decode(data: bytes) -> Message | Unknown:
     kind = data[0]
     if 1 <= kind <= len(_BY_TYPE):
         return _BY_TYPE[kind - 1].from_bytes(data)
-    if 0 <= kind - Status.TYPE < len(_OF_UPDATES):
-        return _OF_UPDATES[kind - Status.TYPE].from_bytes(data)
     return Unknown(kind, data[1:])

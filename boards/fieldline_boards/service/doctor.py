@@ -53,10 +53,7 @@ try:
     import fieldline_board as board
     print("board", board.NAME, board.FIRMWARE, int(board.DEVELOPMENT))
     from fieldline_node.drivers.micropython.flash import find_region
-    places = [("state", board.FLASH_STATE), ("outbox", board.FLASH_OUTBOX)]
-    if board.FLASH_UPDATE is not None:
-        places += [("update", board.FLASH_UPDATE)] + list(zip(("slot_a", "slot_b"), board.FLASH_SLOTS))
-    for name, place in places:
+    for name, place in (("state", board.FLASH_STATE), ("outbox", board.FLASH_OUTBOX)):
         try:
             print("flash", name, "ok", find_region(board.CHIP, *place).sectors)
         except OSError as error:

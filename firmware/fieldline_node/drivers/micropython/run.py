@@ -16,8 +16,7 @@ from fieldline_node.drivers.micropython.console import Console
 from fieldline_node.drivers.micropython.flash import find_region
 from fieldline_node.drivers.micropython.hardware import Hardware
 from fieldline_node.drivers.micropython.identity import read_identity
-from fieldline_node.drivers.micropython.updates import open_updates
-from fieldline_node.errors import FlashError, IdentityError, StorageError
+from fieldline_node.errors import IdentityError, StorageError
 from fieldline_node.faults import SAFE_PAUSE_MS, Faults
 from fieldline_node.journal import Journal
 from fieldline_node.links.serial import SerialLink
@@ -72,11 +71,7 @@ async def _live(hardware: Hardware, wifi, cable: SerialLink, console: Console, i
         faults = Faults(journal)
         faults.load()
         outbox = find_region(board.CHIP, *board.FLASH_OUTBOX)
-        updates = _updates(hardware, identity[0])
-        if updates is not None and updates.trial:
-            faults.trial = True
-            hardware.start_watchdog()  # the selector did: a development build in its trial has one too
-        app = make_node(board, hardware, wifi or cable, journal, faults, outbox, identity, updates)
+        app = make_node(board, hardware, wifi or cable, journal, faults, outbox, identity)
         while not _break_asked(hardware, cable):
             wait = app.step(hardware.now_ms())
             if wifi:
@@ -87,15 +82,6 @@ async def _live(hardware: Hardware, wifi, cable: SerialLink, console: Console, i
         sys.print_exception(error)
         if not await _stopped(hardware, cable, faults, error):
             hardware.restart()
-
-
-def _updates(hardware: Hardware, node: bytes):
-    """The port of updates; None where there is none, which a node lives with."""
-    try:
-        return open_updates(board, node, hardware.random)
-    except (OSError, FlashError) as error:
-        print("fieldline: no updates: %s" % error)
-        return None
 
 
 async def _stopped(hardware: Hardware, link: SerialLink, faults: "Faults | None", error: Exception) -> bool:

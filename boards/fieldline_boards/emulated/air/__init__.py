@@ -1,1 +1,0 @@
-"""The air between emulated nodes: SIMULATED adverts on three channels, seeded, in simulated time."""
