@@ -213,13 +213,14 @@ def load(path: Path) -> Config:
         serial=_serial(root.table("serial"), folder),
         store=_store(root.table("store")),
         limits=_limits(root.table("limits")),
-        alerts=alerts(root, name, folder, _certificates(file, folder)),
         silent_ms=gateway.integer("silent_after_s", 750, low=10, high=86_400) * 1000,
         sinks=sinks(root.tables("sink"), name, folder, data),
         listener=_listener(root.table("listener"), folder)
         if root.has("listener") or not root.has("sink")
         else None,
         page=page(root.table("page"), folder) if root.has("page") else None,
+        # Last: it asks which certificates all the others named.
+        alerts=alerts(root, name, folder, _certificates(file, folder)),
     )
     file.finish()
     if not config.serial.ports and not (config.listener and config.listener.nodes):

@@ -18,6 +18,8 @@ PROMISED = {
     "boards": {"boards.contracts", "boards.contracts.vm"},
     "fleet": {"fleet.start_s", "fleet.rss_mb"},
     "soak": {"soak.kills", "soak.lost", "soak.tails"},
+    "targets": {"fleet.target_ms_30000"},
+    "page": {"page.ready_ms_1000", "page.update_ms_1000"},
     "node": {"node.mpy_bytes", "node.heap_bytes"},
 }
 NONE = {"soak.lost", "soak.tails_lost", "cluster.lost"}

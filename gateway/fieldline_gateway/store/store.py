@@ -83,6 +83,7 @@ class Store:
         self._retry_s = RETRY_FIRST_S
         self._retry: asyncio.Handle | None = None
         self._keeper: asyncio.Task[None] | None = None
+        self._retaining = asyncio.Lock()
         self.on_durable: list[Callable[[Position], None]] = []
         """Called in the event loop: everything of that class up to and including it is on disk."""
         self.on_held: list[Callable[[str | None], None]] = []
@@ -300,7 +301,11 @@ class Store:
                 self._readers[sink].dirty.discard(cls)
 
     async def retain(self) -> None:
-        """Let go what all sinks have read and what is over the bounds."""
+        """Let go what all sinks have read and what is over the bounds; one at a time, as each waits for the disk."""
+        async with self._retaining:
+            await self._retain()
+
+    async def _retain(self) -> None:
         rules = self._settings.retention
         while True:
             read = {cls: self._read_up_to(cls) for cls in CLASSES} if self._unread else {}
