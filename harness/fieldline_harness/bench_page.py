@@ -61,7 +61,7 @@ def run(quick: bool = False) -> list[Figure]:
         Figure(
             f"page.long_tasks_{NODES}",
             told["long_tasks"],
-            "",
+            "tasks",
             f"tasks over 50 ms in {told['updates']} updates (worst {told['long_task_worst']:.0f} ms)",
         ),
         Figure(
