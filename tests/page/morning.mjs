@@ -91,7 +91,7 @@ try {
   await page.keyboard.press("Enter");
   await page.waitForSelector('dialog[open]:has-text("Identify 1 node?")');
   await press("dialog button.main", "Send");
-  await page.waitForSelector('.card:has-text("identify seconds=5 to T@site:kiel"):has-text("1 of 1 node over: 1 done")');
+  await page.waitForSelector('.card:has-text("identify seconds=5 to T@site:kiel"):has-text("1 of 1 node done")');
   await press("button", "Nodes of identify");
   await page.waitForSelector(`.card li:has-text("${told.fan.name}"):has-text("done")`);
   await look("commands");

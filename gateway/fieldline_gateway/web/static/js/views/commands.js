@@ -11,11 +11,11 @@ const KINDS = { queued: "idle", sent: "busy", "in progress": "busy", done: "good
 const OPEN = new Set(["queued", "sent", "in progress"]);
 // Of wire.md 5.12, with their arguments and what these are at first; erase is for the terminal.
 const ORDERS = {
-  identify: { what: "Identify: it shows itself", fields: [["seconds", "For (s)", 5, 255]] },
-  ping: { what: "Ping: does it answer?", fields: [] },
-  hello: { what: "Hello: it says what it is", fields: [] },
+  identify: { what: "Identify", fields: [["seconds", "For (s)", 5, 255]] },
+  ping: { what: "Ping", fields: [] },
+  hello: { what: "Hello", fields: [] },
   restart: { what: "Restart", fields: [] },
-  output: { what: "Output: set a pin", fields: [["pin", "Pin", 0, 255], ["level", "Level (0 or 1)", 0, 1]] },
+  output: { what: "Output", fields: [["pin", "Pin", 0, 255], ["level", "Level (0 or 1)", 0, 1]] },
 };
 const LIVES = [[60, "1 minute"], [600, "10 minutes"], [3600, "1 hour"], [86_400, "1 day"], [7 * 86_400, "1 week"]];
 const SHOWN = 200;
@@ -97,13 +97,13 @@ class Job extends Component {
 
   render({ job, live, again }) {
     const parts = COUNTS.map(([state, kind]) => ({ kind, state, value: job[state] })).filter((part) => part.value);
-    const over = job.total - job.waiting, opened = Boolean(this.commands), commands = this.commands?.data?.commands ?? [];
-    const label = parts.map((part) => `${number(part.value)} ${part.state}`).join(", ");
-    const what = `${job.command} to ${job.target}`;
+    const opened = Boolean(this.commands), commands = this.commands?.data?.commands ?? [];
+    const label = [`${number(job.done)} of ${count(job.total, "node")} done`, ...parts.filter((part) => part.state !== "done").map((part) => `${number(part.value)} ${part.state}`)].join(", ");
+    const what = `${job.command} to ${job.target === "*" ? "all nodes" : live.byId.get(job.target)?.row.name || job.target}`;
     return h(Card, { title: what, id: `job-${job.job}`, more: h("span", { class: "fine" }, `by ${job.who}, ${ago(live.now() - job.made_ms)} ago`) },
       h(Bar, { parts, total: job.total, label }),
       h("div", { class: "between" },
-        h("p", { class: "fine" }, `${number(over)} of ${count(job.total, "node")} over: ${label}`,
+        h("p", { class: "fine" }, label,
           job.stopped_ms ? "; stopped" : job.waiting ? `; good until ${clock(job.until_ms, live.now())}` : ""),
         h("div", { class: "do" },
           h("button", { class: "bare text", "aria-expanded": String(opened), "aria-label": `${opened ? "Hide nodes" : "Nodes"} of ${what}`, onClick: this.toggle }, opened ? "Hide nodes" : "Nodes"),
