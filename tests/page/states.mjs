@@ -1,5 +1,5 @@
 // An alert from its raising to its end, a job that is stopped, a reader who may only look, a gateway that goes away.
-// Told on stdin: { address, token, reader, silent, shots }. Says "speak", "kill" and "start" where the outer test does so.
+// Told on stdin: { address, token, reader, silent, hostile, shots }. Says "speak", "kill" and "start" where the outer test does so.
 
 import fs from "node:fs";
 import { fresh, goTo, launch, logIn, serious, settled, slides, tabTo } from "./browser.mjs";
@@ -65,6 +65,12 @@ try {
   await reader.waitForSelector(".card:has(#labels-title)");
   await look(reader, "reader-node");
   if (await reader.locator("main button:has-text('Set'), main button:has-text('Ping'), main button:has-text('Change'), main button:has-text('Revoke')").count()) throw new Error("a reader is offered changes of a node");
+
+  await goTo(page, "Nodes");
+  await page.evaluate((id) => { location.hash = `#/nodes/${id}`; }, told.hostile.id);
+  await page.waitForFunction((board) => document.querySelector("header.node")?.textContent.includes(board), told.hostile.board);
+  const images = await page.evaluate(() => [...document.images].map((each) => new URL(each.src).pathname));
+  if (images.some((each) => !each.startsWith("/static/"))) throw new Error(`a node's words became a picture: ${images}`);
 
   say("kill");
   await page.waitForSelector('.banner:has-text("does not answer")');
