@@ -52,6 +52,10 @@ BENCHES = {
         "fieldline_harness.bench_page",
         "the gateway's page with 1,000 simulated nodes in Chromium, beside an empty page",
     ),
+    "alerts": (
+        "fieldline_harness.bench_alerts",
+        "the gateway's look at 30,000 simulated nodes for alerts, beside a bare loop",
+    ),
     "guard": (
         "fieldline_harness.bench_guard",
         "lines of the threat model (docs/security.md) whose tests pass, beside the lines that there are",

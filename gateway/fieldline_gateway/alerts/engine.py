@@ -34,8 +34,10 @@ CERTIFICATES_S = 3600.0
 """How often certificates are read: they end in days."""
 SLICE = 500
 """Nodes judged in a turn of the event loop: about a millisecond."""
-SLICE_CHANGES = 200
-"""Changes written and logged in a turn, where a whole site falls silent at once."""
+SLICE_CHANGES = 100
+"""Changes written in a turn, where a whole site falls silent at once."""
+MAX_LOGGED = 20
+"""Changes of one look with a line of their own in the log; the book has all of them."""
 MAX_LIST = 1000
 MAX_NOTE = 500
 
@@ -129,8 +131,11 @@ class Alerts:
                 await asyncio.sleep(0)
             for at in range(0, len(changes), SLICE_CHANGES):
                 some = changes[at : at + SLICE_CHANGES]
-                await self._apply(some)
+                await self._apply(some, logged=max(0, MAX_LOGGED - at))
                 self._watch.took(some)
+            if len(changes) > MAX_LOGGED:
+                more = len(changes) - MAX_LOGGED
+                logs.event(logs.WARNING, "alerts-changed", more=more, see="fieldline gateway alerts ls")
             self._failed = False
         except AlertError as error:
             if not self._failed:
@@ -150,9 +155,11 @@ class Alerts:
                 await self._apply(changes, last or self._cursor)
                 self._cursor = last or self._cursor
 
-    async def _apply(self, changes: Sequence[Change], cursor: int | None = None) -> None:
+    async def _apply(
+        self, changes: Sequence[Change], cursor: int | None = None, logged: int = MAX_LOGGED
+    ) -> None:
         if await self._in_thread(self._book.apply, changes, self._utc_ms(), cursor):
-            for change in changes:
+            for change in changes[:logged]:
                 state = "alert-raised" if isinstance(change, Raise) else "alert-cleared"
                 logs.event(logs.WARNING, state, kind=change.kind, subject=change.subject)
             self._wake()

@@ -103,9 +103,25 @@ class Watch:
 
     def look_at_nodes(self, scene: Scene, nodes: Iterable[NodeState], *, anew: bool = False) -> list[Change]:
         """The same of these nodes alone; `anew`: the book did not get what was found before."""
-        return [
-            change for state in nodes for change in self._node(scene, state, anew) if self._is_news(change)
-        ]
+        known, slowing, odd = self._heard, self._slowing, scene.odd
+        least_s = self._limits.silent_after_s or min(LEAST_SILENT_S, scene.silent_ms / 1000)
+        since_ms = scene.mono_ms - 1000 * least_s
+        changes: list[Change] = []
+        for state in nodes:
+            node = state.node
+            heard = known.get(node.id)
+            if (
+                heard is not None
+                and heard.state_ms == state.heard_ms
+                and heard.mono_ms >= since_ms  # by no setting silent
+                and node.revoked_ms is None
+                and node.id not in slowing
+                and node.id not in odd
+                and not anew
+            ):
+                continue
+            changes += [change for change in self._node(scene, state, anew) if self._is_news(change)]
+        return changes
 
     def look_at_gateway(self, scene: Scene) -> list[Change]:
         """The same of all that is no single node's."""
@@ -170,7 +186,7 @@ class Watch:
             text = f"nothing heard for {quiet_s:.0f} s; expected at least each {after_s:.0f} s"
             evidence = {"heard_ms": state.heard_ms or None, "silent_after_s": after_s, "link": state.link}
             yield Raise("node-silent", node.hex(), text, state.node.name, evidence)
-        elif anew and heard.spoke:
+        elif heard.spoke:
             yield Clear("node-silent", node.hex())
         if anew or node in self._slowing:
             yield from self._stalled(scene, state)
