@@ -46,6 +46,7 @@ from fieldline_gateway.presence import Change, Presence
 from fieldline_gateway.records import ALARM, BULK, CLASSES, LIVE, Position
 from fieldline_gateway.registry import Registry
 from fieldline_gateway.replay.running import Replays
+from fieldline_gateway.rows import RowExtras
 from fieldline_gateway.sinks.config import LISTENER
 from fieldline_gateway.sinks.make import AnySink, make
 from fieldline_gateway.sinks.mqtt import MqttSink
@@ -270,9 +271,10 @@ class Gateway:
         overview = Overview(
             config, (self._id, self._run), self._store, self._sinks, self._links, self._ingest, _utc_ms
         )
+        extras = RowExtras(lambda: self._ingest.desired, self._fleet.labels_of, self._alerts.silent_ms)
         live.add(
             self.operations,
-            live.Live(lambda: self._ingest.states, overview.parts, _utc_ms, self._shown),
+            live.Live(lambda: self._ingest.states, overview.parts, _utc_ms, extras),
             overview.look_at_store,
         )
         tokens = Tokens(tokens_path(config.data), _utc_ms)
@@ -280,10 +282,6 @@ class Gateway:
         if config.page is not None:
             page = web.serve(config.page, self.operations, tokens, config.name, lambda: self._store.held)
             await stack.enter_async_context(page)
-
-    def _shown(self, node: bytes) -> dict[str, Any]:
-        """What `live` tells of a node beside its readings."""
-        return {"silent_ms": self._alerts.silent_ms(node), **self._fleet.labels_of(node)}
 
     def _reader(self, sink: AnySink) -> StoreReader:
         return self._store.reader(sink.name, sink.pace)

@@ -25,6 +25,8 @@ from fieldline_gateway.registry import Registry
 HOST_TTL_S = 60
 """What a Sparkplug host wrote to a control and the node did not get in this time is not meant any more."""
 
+_NONE: Mapping[str, Any] = {}
+
 
 class FleetService:
     """Nodes, twins and commands. `flush`: something waits to go down."""
@@ -50,7 +52,7 @@ class FleetService:
 
     def labels_of(self, node: bytes) -> Mapping[str, Any]:
         """Tags, place, owner and parent of a node, those that it has."""
-        return self._fleet.shown.get(node, {})
+        return self._fleet.shown.get(node, _NONE)
 
     def host_orders(self, node: bytes, command: str) -> None:
         """A Sparkplug host wrote to a control of a node."""

@@ -4,7 +4,7 @@ import { Bar, Card, Component, State, h } from "../dom.js";
 import { ago, bytes, called, count, number } from "../format.js";
 import { FleetMap } from "../map.js";
 import { attention } from "../attention.js";
-import { AlertRow, acknowledge } from "./alerts.js";
+import { AlertRow, acknowledge, toneOf } from "./alerts.js";
 import { WORDS, valueOf } from "./nodes.js";
 
 const SHOWN = 6;
@@ -86,8 +86,14 @@ function SeenCard({ live, me }) {
 // A few nodes: each with its name, its first reading and how fresh it is.
 function Tiles({ live }) {
   const nodes = [...live.nodes].sort((a, b) => called(a.row).localeCompare(called(b.row), "en", { numeric: true }));
+  const worst = new Map(); // of what stands about a node, seen or not
+  for (const alert of live.alerts) {
+    const id = alert.subject.slice(0, 16);
+    if (worst.get(id) !== "bad") worst.set(id, toneOf(alert));
+  }
   return h("ul", { class: "tiles" }, nodes.map((node) => {
-    const { row } = node, state = live.state(node), [kind, word] = WORDS[state], [first] = row.sensors;
+    const { row } = node, state = live.state(node), [heard, word] = WORDS[state], [first] = row.sensors;
+    const kind = (state === "heard" && worst.get(node.id)) || heard;
     return h("li", { key: node.id }, h("a", { class: `tile ${kind}`, href: `#/nodes/${node.id}` },
       h("span", { class: "tile-name" }, h("span", { class: `mark ${kind}`, "aria-hidden": "true" }), h("b", null, called(row))),
       first ? h("span", { class: "tile-value" }, h("b", null, number(valueOf(node.values[0]))), ` ${first[2]}`) : h("span", { class: "tile-value none" }, "no reading"),
