@@ -1,6 +1,6 @@
 // The morning's first look: what needs somebody, then how everything goes.
 
-import { Bar, Card, Component, State, h } from "../dom.js";
+import { Bar, Card, Component, Simulated, State, h } from "../dom.js";
 import { ago, bytes, called, count, number } from "../format.js";
 import { FleetMap } from "../map.js";
 import { attention } from "../attention.js";
@@ -12,7 +12,7 @@ const TILES = 60; // nodes that are shown one by one; more are drawn small
 
 export class Overview extends Component {
   render({ live, me }) {
-    const needs = attention(live);
+    const needs = attention(live), simulated = live.nodes.filter((node) => node.row.simulated).length;
     return h("div", { class: "view" },
       h("h1", { class: "headline" }, needs.length ? `${count(needs.length, "thing")} ${needs.length === 1 ? "needs" : "need"} you` : "All well"),
       needs.length === 0 && h("p", { class: "lead" }, allWell(live)),
@@ -24,7 +24,7 @@ export class Overview extends Component {
       h("div", { class: "cards" },
         live.nodes.length > 0 && (live.nodes.length <= TILES
           ? h(Card, { title: "Every node", id: "every", tone: "full" }, h(Tiles, { live }))
-          : h(Card, { title: "Every node", id: "every", tone: "full", more: h("span", { class: "fine" }, "full colour: just heard; pale: long ago") }, h(FleetMap, { live }))),
+          : h(Card, { title: "Every node", id: "every", tone: "full", more: h("span", { class: "fine" }, `${simulated ? `${number(simulated)} simulated; ` : ""}full colour: just heard; pale: long ago`) }, h(FleetMap, { live }))),
         h(NodesCard, { live }),
         h(FlowCard, { live }),
         h(SinksCard, { live }),
@@ -86,18 +86,19 @@ function SeenCard({ live, me }) {
 // A few nodes: each with its name, its first reading and how fresh it is.
 function Tiles({ live }) {
   const nodes = [...live.nodes].sort((a, b) => called(a.row).localeCompare(called(b.row), "en", { numeric: true }));
-  const worst = new Map(); // of what stands about a node, seen or not
+  const worst = new Map(); // what stands about a node, seen or not
   for (const alert of live.alerts) {
     const id = alert.subject.slice(0, 16);
-    if (worst.get(id) !== "bad") worst.set(id, toneOf(alert));
+    if (!worst.has(id) || alert.severity === "critical") worst.set(id, alert);
   }
   return h("ul", { class: "tiles" }, nodes.map((node) => {
     const { row } = node, state = live.state(node), [heard, word] = WORDS[state], [first] = row.sensors;
-    const kind = (state === "heard" && worst.get(node.id)) || heard;
+    const alert = state === "heard" ? worst.get(node.id) : undefined, kind = alert ? toneOf(alert) : heard;
+    const since = state === "heard" || state === "silent" ? `${ago(live.now() - node.heard)} ago` : "";
     return h("li", { key: node.id }, h("a", { class: `tile ${kind}`, href: `#/nodes/${node.id}` },
       h("span", { class: "tile-name" }, h("span", { class: `mark ${kind}`, "aria-hidden": "true" }), h("b", null, called(row))),
       first ? h("span", { class: "tile-value" }, h("b", null, number(valueOf(node.values[0]))), ` ${first[2]}`) : h("span", { class: "tile-value none" }, "no reading"),
-      h("small", null, state === "heard" || state === "silent" ? `${word} ${ago(live.now() - node.heard)} ago` : word)));
+      h("small", null, row.simulated && h(Simulated), [alert ? alert.kind.replaceAll("-", " ") : state !== "heard" && word, since].filter(Boolean).join(", "))));
   }));
 }
 
