@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fieldline_gateway import app, audit_cli, config, deploy, doctor, logs, store_cli, top
+from fieldline_gateway import app, audit_cli, config, deploy, doctor, folder, logs, store_cli, top
 from fieldline_gateway.control import ask
 from fieldline_gateway.errors import GatewayError, UsageError
 from fieldline_gateway.mqtt.security import hash_password
@@ -144,7 +144,7 @@ def _enroll(words: argparse.Namespace) -> int:
         raise UsageError(f"{words.key_file}: {error}") from None
     key = _hex(text.strip(), KEY_BYTES, "key")
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    registry = Registry(app.registry_path(settings))
+    registry = Registry(folder.registry_path(settings))
     registry.open()
     try:
         new = registry.enroll(node, words.name or node.hex(), 0, key, time.time_ns() // 1_000_000)
