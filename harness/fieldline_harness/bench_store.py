@@ -26,6 +26,7 @@ from fieldline_gateway.store.segment import Group
 from fieldline_gateway.store.state import StoreState
 from fieldline_gateway.store.store import Store, StoreSettings
 from fieldline_harness.figures import Figure
+from fieldline_harness.plots import plot_lines
 
 PAYLOAD_BYTES = 122
 """A Report of eleven readings takes 118."""
@@ -201,16 +202,17 @@ QUOTED_BATCH = 10
 """The batch of the figure without a number: what a site of some ten nodes brings in the time of a sync."""
 
 
-def run(quick: bool = False) -> list[Figure]:
-    """The figures of the store; `quick` takes some seconds and shows that it works."""
+def run(quick: bool = False, out: Path | None = None) -> list[Figure]:
+    """The figures of the store; `quick` takes some seconds and shows that it works. `out`: a folder for store.png."""
     sys.setswitchinterval(SWITCH_S)  # as the gateway sets it
     with tempfile.TemporaryDirectory(prefix="fieldline-bench-") as name:
-        return asyncio.run(measure(Path(name), quick))
+        return asyncio.run(measure(Path(name), quick, out))
 
 
-async def measure(folder: Path, quick: bool) -> list[Figure]:
+async def measure(folder: Path, quick: bool, out: Path | None) -> list[Figure]:
     """All figures of the store."""
     figures = []
+    curves: dict[str, list[tuple[float, float]]] = {}
     count = 100_000 if quick else 500_000
     per_s, _ = await rate(folder / "rate", 1000, count, ahead=4)
     payload = f"payload of {PAYLOAD_BYTES}, {NODES} nodes"
@@ -232,8 +234,12 @@ async def measure(folder: Path, quick: bool) -> list[Figure]:
                 folder / f"slow-{batch}-{ahead}", batch, SLOW_DISK_S, turns, cycles, ahead
             )
             figures.append(Figure(name + suffix, ratio, "x limit", f"{limit}, {how}"))
+            curves.setdefault(how, []).append((batch, ratio))
     for batch in (10, 100):
         ratio = await cycle_ratio(folder / f"here-{batch}", batch, 0, turns, 5 * cycles, ahead=0)
         against = "bare pwrite + fdatasync on this disk, no pause between groups, one at a time"
         figures.append(Figure(f"store.cycle_ratio_here.{batch}", ratio, "x limit", against))
+    if out is not None:
+        title = "A cycle of the store beside bare pwrite + fdatasync (emulated 10 ms disk)"
+        plot_lines(out / "store.png", title, "records in a batch", "x of the bare loop", curves, log="x")
     return figures
