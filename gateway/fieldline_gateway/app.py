@@ -174,7 +174,7 @@ class Gateway:
             self._store,
             self._ingest,
             config.silent_ms,
-            sinks=self._sinks.status,
+            sinks=self._sinks.lags,
             desired=lambda: self._ingest.desired,
             audit_found=self.audit.found,
             utc_ms=_utc_ms,
@@ -254,7 +254,7 @@ class Gateway:
         )
         live.add(
             self.operations,
-            live.Live(lambda: self._ingest.states, overview.parts, _utc_ms),
+            live.Live(lambda: self._ingest.states, overview.parts, _utc_ms, self._shown),
             overview.look_at_store,
         )
         tokens = Tokens(tokens_path(config.data), _utc_ms)
@@ -262,6 +262,10 @@ class Gateway:
         if config.page is not None:
             page = web.serve(config.page, self.operations, tokens, config.name, lambda: self._store.held)
             await stack.enter_async_context(page)
+
+    def _shown(self, node: bytes) -> dict[str, Any]:
+        """What `live` tells of a node beside its readings."""
+        return {"silent_ms": self._alerts.silent_ms(node), **self._fleet.labels_of(node)}
 
     def _name_of(self, node: bytes) -> str:
         state = self._ingest.states.get(node)

@@ -49,6 +49,10 @@ class RunningSinks:
         """What `fieldline gateway status` shows of them."""
         return [{"sink": sink.name, **sink.status(), **self._reader(sink).status()} for sink in self.all]
 
+    def lags(self) -> list[dict[str, Any]]:
+        """The same for who looks each second: without the numbers of the nodes."""
+        return [{"sink": sink.name, **sink.status(), "lag": self._reader(sink).lag} for sink in self.all]
+
     def look(self, nodes: Iterable[tuple[bytes, int]], utc_ms: int) -> None:
         """Tell the sinks which nodes are there: (id, last heard in ms UTC, 0 for never) of each."""
         for node, change in self._presence.look(nodes, utc_ms):

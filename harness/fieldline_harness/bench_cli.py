@@ -52,6 +52,10 @@ BENCHES = {
         "fieldline_harness.bench_page",
         "the gateway's page with 1,000 simulated nodes in Chromium, beside an empty page",
     ),
+    "guard": (
+        "fieldline_harness.bench_guard",
+        "lines of the threat model (docs/security.md) whose tests pass, beside the lines that there are",
+    ),
     "boards": ("fieldline_harness.bench_boards", "tests of the Board port that pass, by kind of board"),
     "node": (
         "fieldline_harness.bench_node",

@@ -161,10 +161,15 @@ class StoreReader:
         """Something is on disk that was not."""
         self._news.set()
 
+    @property
+    def lag(self) -> int:
+        """Records that the sink does not have yet."""
+        return sum(self.unread[cls].lag(self._logs[cls].durable_seq) for cls in CLASSES)
+
     def status(self) -> dict[str, object]:
         """How far the sink is, as plain JSON values."""
         return {
-            "lag": sum(self.unread[cls].lag(self._logs[cls].durable_seq) for cls in CLASSES),
+            "lag": self.lag,
             "backlog": sum(self.unread[cls].waiting for cls in CLASSES),
             "numbers": {
                 node.hex(): {CLASS_NAMES[cls]: number for cls, number in numbers.items()}
