@@ -19,6 +19,7 @@ PROMISED = {
     "fleet": {"fleet.start_s", "fleet.rss_mb"},
     "soak": {"soak.kills", "soak.lost", "soak.tails"},
     "targets": {"fleet.target_ms_30000"},
+    "twins": {"twins.cases"},
     "page": {"page.ready_ms_1000", "page.update_ms_1000"},
     "node": {"node.mpy_bytes", "node.heap_bytes"},
 }
