@@ -33,8 +33,8 @@ from fieldline_gateway.ingest.came import Moment
 from fieldline_gateway.ingest.rules import Ingest
 from fieldline_gateway.links.mqtt import MqttLinks
 from fieldline_gateway.links.serial import SerialLinks
+from fieldline_gateway.listening import listening
 from fieldline_gateway.mqtt.client import Address
-from fieldline_gateway.mqtt.errors import MqttError
 from fieldline_gateway.mqtt.listener import Listener
 from fieldline_gateway.node_operations import NodeOperations
 from fieldline_gateway.operations import Arguments, Caller, Operations
@@ -101,6 +101,7 @@ class Gateway:
         self._links = SerialLinks(config.serial, self._receive)
         self._listener: Listener | None = None
         self._wifi: MqttLinks | None = None
+        self._tokens = Tokens(tokens_path(config.data), _utc_ms)
         self._sinks = RunningSinks(self._store, config.silent_ms)
         self.audit = AuditLog(config.data / AUDIT_FOLDER, _utc_ms)
         self.operations = Operations(self.audit)
@@ -227,24 +228,21 @@ class Gateway:
             notes = SinkNotes(self._store, each.name)
             await self._sinks.add(make(each, config.name, self._name_of, notes, self._on_command))
         if config.listener is not None:
-            try:
-                self._listener = await stack.enter_async_context(
-                    Listener(
-                        config.listener.host,
-                        config.listener.port,
-                        security=config.listener.security,
-                        websocket=config.listener.websocket,
-                        door=config.listener_door,
-                    )
+            listener, self._wifi = await stack.enter_async_context(
+                listening(
+                    config.listener,
+                    config.listener_door,
+                    self.operations,
+                    self._tokens,
+                    self._fleet,
+                    self._receive,
                 )
-            except MqttError as error:
-                raise UsageError(str(error)) from error
-            if config.listener.nodes:
-                self._wifi = MqttLinks(self._listener.broker, self._receive)
-            address = Address("localhost", self._listener.port, unix=config.listener_door)
+            )
+            self._listener = listener
+            address = Address("localhost", listener.port, unix=config.listener_door)
             own = MqttConfig(address, f"fieldline-{config.name}-own", retain=True, pace=None)
             await self._sinks.add(MqttSink(own, JsonPayload(config.name, own.topic), LISTENER))
-            logs.event(logs.INFO, "listener-open", address=f"{config.listener.host}:{self._listener.port}")
+            logs.event(logs.INFO, "listener-open", address=f"{config.listener.host}:{listener.port}")
 
     async def _open_page(self, stack: AsyncExitStack) -> None:
         """What people look at: `live` for every door, and the page where it is asked for."""
@@ -257,10 +255,11 @@ class Gateway:
             live.Live(lambda: self._ingest.states, overview.parts, _utc_ms, self._shown),
             overview.look_at_store,
         )
-        tokens = Tokens(tokens_path(config.data), _utc_ms)
-        token_operations.add(self.operations, tokens)
+        token_operations.add(self.operations, self._tokens)
         if config.page is not None:
-            page = web.serve(config.page, self.operations, tokens, config.name, lambda: self._store.held)
+            page = web.serve(
+                config.page, self.operations, self._tokens, config.name, lambda: self._store.held
+            )
             await stack.enter_async_context(page)
 
     def _shown(self, node: bytes) -> dict[str, Any]:

@@ -44,6 +44,10 @@ BENCHES = {
         "start and memory with a long past, cost under 30,000 simulated nodes",
     ),
     "targets": ("fieldline_harness.bench_targets", "a compound target on 30,000 nodes, beside a bare loop"),
+    "twins": (
+        "fieldline_harness.bench_twins",
+        "behaviours of twins over MQTT that hold, of all in the table, with stock clients",
+    ),
     "soak": (
         "fieldline_harness.bench_soak",
         "what is lost while the gateway is killed and everything around it fails (simulated nodes)",

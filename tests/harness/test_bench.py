@@ -21,6 +21,7 @@ PROMISED = {
     "soak": {"soak.kills", "soak.lost", "soak.tails"},
     "targets": {"fleet.target_ms_30000"},
     "guard": {"guard.threats_tested"},
+    "twins": {"twins.cases"},
     "page": {"page.ready_ms_1000", "page.update_ms_1000"},
     "node": {"node.mpy_bytes", "node.heap_bytes"},
 }
