@@ -22,7 +22,7 @@ from fieldline_gateway import history, live, logs, status
 from fieldline_gateway.alerts.engine import Alerts
 from fieldline_gateway.config import Config
 from fieldline_gateway.control import ControlServer
-from fieldline_gateway.errors import GatewayError, UsageError
+from fieldline_gateway.errors import GatewayError
 from fieldline_gateway.fleet.service import FleetService
 from fieldline_gateway.folder import only_one, registry_path
 from fieldline_gateway.guard.audit import FOLDER as AUDIT_FOLDER
