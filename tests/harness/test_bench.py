@@ -21,6 +21,7 @@ PROMISED = {
     "targets": {"fleet.target_ms_30000"},
     "page": {"page.ready_ms_1000", "page.update_ms_1000"},
     "node": {"node.mpy_bytes", "node.heap_bytes"},
+    "mesh": {"mesh.vectors", "mesh.mpy_bytes", "mesh.heap_bytes"},
 }
 NONE = {"soak.lost", "soak.tails_lost", "cluster.lost"}
 """What must be zero."""
