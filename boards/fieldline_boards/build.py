@@ -146,6 +146,19 @@ def build_circuitpython(
     return BuildReport(spec, tuple(_measured(spec, out_dir)))
 
 
+def build_modules(spec: BoardSpec, modules: Iterable[str], out_dir: Path) -> int:
+    """Compiles modules and all of our own that these import as a release's `.mpy`; bytes. BoardError."""
+    total = 0
+    with tempfile.TemporaryDirectory(prefix="fieldline-build-") as scratch:
+        for path, text in _closure(modules, _folding()).items():
+            source = Path(scratch) / "module.py"
+            source.write_text(text, encoding="utf-8")
+            target = (out_dir / path).with_suffix(".mpy")
+            _compile(spec, source, path, target, _RELEASE_OPT)
+            total += target.stat().st_size
+    return total
+
+
 @contextmanager
 def _gathered(
     spec: BoardSpec, scripts: tuple[str, ...], module: str, out_dir: Path, text: Callable[[Path], str]

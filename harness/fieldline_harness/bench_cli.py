@@ -60,6 +60,10 @@ BENCHES = {
         "fieldline_harness.bench_guard",
         "lines of the threat model (docs/security.md) whose tests pass, beside the lines that there are",
     ),
+    "mesh": (
+        "fieldline_harness.bench_mesh",
+        "Bluetooth Mesh: sample data, cost on a node, delivery over a simulated air with every assumption",
+    ),
     "boards": ("fieldline_harness.bench_boards", "tests of the Board port that pass, by kind of board"),
     "node": (
         "fieldline_harness.bench_node",

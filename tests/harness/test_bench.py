@@ -24,6 +24,7 @@ PROMISED = {
     "twins": {"twins.cases"},
     "page": {"page.ready_ms_1000", "page.update_ms_1000"},
     "node": {"node.mpy_bytes", "node.heap_bytes"},
+    "mesh": {"mesh.vectors", "mesh.mpy_bytes", "mesh.heap_bytes"},
 }
 NONE = {"soak.lost", "soak.tails_lost", "cluster.lost"}
 """What must be zero."""
