@@ -65,6 +65,10 @@ BENCHES = {
         "Bluetooth Mesh: sample data, cost on a node, delivery over a simulated air with every assumption",
     ),
     "boards": ("fieldline_harness.bench_boards", "tests of the Board port that pass, by kind of board"),
+    "ota": (
+        "fieldline_harness.bench_ota",
+        "bytes of an update beside detools and deflate, verification on an emulated RP2040, power cuts",
+    ),
     "node": (
         "fieldline_harness.bench_node",
         "the node's .mpy bytes and live heap, beside the board's budget",
