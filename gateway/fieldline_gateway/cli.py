@@ -28,6 +28,7 @@ from fieldline_gateway import (
     config,
     deploy,
     doctor,
+    folder,
     logs,
     quarantine_cli,
     store_cli,
@@ -156,7 +157,7 @@ def _enroll(words: argparse.Namespace) -> int:
         raise UsageError(f"{words.key_file}: {error}") from None
     key = _hex(text.strip(), KEY_BYTES, "key")
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    registry = Registry(app.registry_path(settings))
+    registry = Registry(folder.registry_path(settings))
     registry.open()
     try:
         new = registry.enroll(node, words.name or node.hex(), 0, key, time.time_ns() // 1_000_000)

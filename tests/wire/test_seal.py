@@ -30,7 +30,7 @@ downlinks = st.builds(
 headers = uplinks | downlinks
 
 
-@given(keys, nonces, st.binary(min_size=1, max_size=60), st.binary(max_size=600))
+@given(keys, nonces, st.binary(max_size=60), st.binary(max_size=600))
 def test_ccm_agrees_with_cryptography(key: bytes, nonce: bytes, aad: bytes, plain: bytes) -> None:
     block = Block(key)
     ours = seal.BlockCcm(block)
@@ -139,7 +139,7 @@ def test_an_uplink_names_no_gateway(field: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("nonce", "aad", "size"), [(12, 1, 1), (14, 1, 1), (13, 0, 1), (13, 0xFF00, 1), (13, 1, 0x10000)]
+    ("nonce", "aad", "size"), [(12, 1, 1), (14, 1, 1), (13, 0xFF00, 1), (13, 1, 0x10000)]
 )
 def test_ccm_outside_its_bounds(nonce: int, aad: int, size: int) -> None:
     with pytest.raises(UsageError):

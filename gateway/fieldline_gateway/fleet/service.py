@@ -40,6 +40,8 @@ class FleetService:
         self._nodes = Nodes(fleet)
         self._twins = Twins(fleet, registry.desired(), flush)
         self._commands = Commands(fleet, now, flush)
+        self.twin_changes = self._twins.on_change
+        """Who is told of updated twins."""
         self._orders: set[asyncio.Task[bool]] = set()
 
     def add_to(self, operations: Operations) -> None:

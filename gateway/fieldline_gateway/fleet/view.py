@@ -27,6 +27,10 @@ PATIENCE_S = 5.0
 """A target that takes longer was made to."""
 
 
+class UnknownNode(UsageError):
+    """There is no such node."""
+
+
 class Fleet:
     """All nodes with labels and twins."""
 
@@ -116,7 +120,7 @@ class Fleet:
             raise UsageError(
                 f"{len(found)} nodes are called {text!r}: name one by its id, {found[0].node.id.hex()}"
             )
-        raise UsageError(f"{text!r} is no enrolled node; `fieldline fleet ls` lists them")
+        raise UnknownNode(f"{text!r} is no enrolled node; `fieldline fleet ls` lists them")
 
 
 def _shown(label: Label) -> dict[str, Any]:
