@@ -106,6 +106,7 @@ class Gateway:
         self._sinks = RunningSinks(self._store, config.silent_ms)
         self.audit = AuditLog(config.data / AUDIT_FOLDER, _utc_ms)
         self.operations = Operations(self.audit)
+        self.operations.starting = True
         self.operations.reads("status", self._tell_status)
         history.add(self.operations, self._store.history, _utc_ms)
         self._seen_version = 0
@@ -145,6 +146,7 @@ class Gateway:
             stack.push_async_callback(ended, asyncio.create_task(self._keep_house()))
             stack.push_async_callback(ended, asyncio.create_task(self._links.run()))
             await self._open_page(stack)
+            self.operations.starting = False
             logs.event(
                 logs.INFO, "gateway-runs", gateway=self._id, run=self._run, nodes=len(self._ingest.states)
             )

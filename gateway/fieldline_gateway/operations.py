@@ -61,6 +61,8 @@ class Operations:
     def __init__(self, auditor: Auditor | None = None) -> None:
         self._table: dict[str, Operation] = {}
         self._auditor = auditor
+        self.starting = False
+        """Not all operations are in the table yet: what is not there may come."""
 
     def reads(self, name: str, run: Run, role: Role = Role.READER) -> None:
         """Add an operation that changes nothing."""
@@ -77,6 +79,8 @@ class Operations:
     async def call(self, caller: Caller, name: str, arguments: Arguments) -> Any:
         """Do it. UsageError for an unknown name or wrong arguments, ForbiddenError where the role is too low."""
         operation = self._table.get(name)
+        if operation is None and self.starting:
+            raise GatewayError(f"the gateway is starting and has no {name} yet; ask again in a moment")
         if operation is None:
             raise UsageError(f"{name!r} is no operation; known: {', '.join(self.names(caller.role))}")
         try:

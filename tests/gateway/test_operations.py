@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fieldline_gateway.errors import ForbiddenError, UsageError
+from fieldline_gateway.errors import ForbiddenError, GatewayError, UsageError
 from fieldline_gateway.operations import Arguments, Caller, Operations, Role, argument
 
 READER = Caller("anna", Role.READER, "page")
@@ -81,3 +81,12 @@ def test_an_argument_of_another_kind_is_refused(value: object) -> None:
 def test_an_operation_that_is_not_there() -> None:
     with pytest.raises(UsageError, match=r"known: look$"):
         asyncio.run(table()[0].call(READER, "fly", {}))
+
+
+def test_while_the_gateway_starts_what_is_not_there_may_come() -> None:
+    operations = table()[0]
+    operations.starting = True
+    with pytest.raises(GatewayError, match="is starting and has no fly yet") as raised:
+        asyncio.run(operations.call(READER, "fly", {}))
+    assert not isinstance(raised.value, UsageError)
+    assert asyncio.run(operations.call(READER, "look", {"value": 3}))

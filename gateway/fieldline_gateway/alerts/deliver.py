@@ -22,8 +22,11 @@ T = TypeVar("T")
 Run = Callable[..., Awaitable[Any]]
 
 RETRY_FIRST_S, RETRY_MOST_S = 1.0, 600.0
-MAX_DIGEST = 200
-"""Events in one message: a screen or two of text."""
+MAX_DIGEST = 2000
+"""Events in one message, about a megabyte of JSON: where a whole site falls silent, what comes next must not wait for
+hours behind it. Of its text people get model.MAX_LINES."""
+MAX_READ = 2 * MAX_DIGEST
+"""Events that are looked at together."""
 
 
 class Delivery:
@@ -89,13 +92,13 @@ class Delivery:
         """What goes out now, fixed in the book; None where there is nothing."""
         name = self.config.name
         if (fixed := await self._in_thread(self._book.sending, name)) is not None:
-            events = await self._in_thread(self._book.events, name, MAX_DIGEST * 5)
+            events = await self._in_thread(self._book.events, name, MAX_READ)
             chosen = [event for event in self._wanted(events) if fixed[0] <= event.seq <= fixed[1]]
             if chosen:
                 return await self._message(chosen)
             await self._in_thread(self._book.delivered, name, fixed[1], 0)  # the filter was changed meanwhile
         while True:
-            events = await self._in_thread(self._book.events, name, MAX_DIGEST * 5)
+            events = await self._in_thread(self._book.events, name, MAX_READ)
             if not events:
                 return None
             wanted = self._wanted(events)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +26,9 @@ KINDS: dict[str, str] = {
     "test": "info",
 }
 """All kinds, each with its severity unless the configuration says another."""
+
+MAX_LINES = 100
+"""Of a message's text: a screen or two."""
 
 LATCHED = ("clone", "audit-broken")
 """Only a person can call these over."""
@@ -92,14 +96,17 @@ class Message:
 
     @property
     def text(self) -> str:
-        """For people: a line an event."""
+        """For people: a line an event, the worst first, at most MAX_LINES; of the others how many of each kind."""
+        worst = sorted(self.events, key=lambda event: -SEVERITIES.index(event.alert["severity"]))
         lines = [
             plain(
                 f"{event.what:12} {event.alert['severity']:8} {event.alert['kind']} "
                 f"{event.alert['name'] or event.alert['subject']}: {event.alert['text']}"
             )
-            for event in self.events
+            for event in worst[:MAX_LINES]
         ]
+        others = Counter(f"{event.alert['kind']} {event.what}" for event in worst[MAX_LINES:])
+        lines += [f"and {count} more: {kind}" for kind, count in others.most_common()]
         if self.skipped:
             lines.append(f"{self.skipped} older events are not told: too many waited")
         return "\n".join(lines)

@@ -20,7 +20,7 @@ from aiosmtpd.controller import Controller
 from fieldline_gateway.alerts.book import MAX_EVENTS, Book
 from fieldline_gateway.alerts.config import Filter, Limits, NotifyConfig
 from fieldline_gateway.alerts.deliver import Delivery
-from fieldline_gateway.alerts.model import Clear, Event, Message, Raise
+from fieldline_gateway.alerts.model import MAX_LINES, Clear, Event, Message, Raise
 from fieldline_gateway.alerts.notify import Mail, Mqtt, NotifyError, Webhook
 from fieldline_gateway.alerts.watch import Scene, Watch, alarms
 from fieldline_gateway.errors import UsageError
@@ -125,6 +125,17 @@ async def test_what_comes_faster_than_the_rate_goes_as_a_digest_and_nothing_is_l
     await told(of, peer, lambda: sum(len(each.events) for each in peer.got) == 300, per_hour=2)
     assert len(peer.got) <= 5
     assert [event.seq for each in peer.got for event in each.events] == list(range(1, 301))
+
+
+async def test_a_site_that_falls_silent_is_a_few_messages_with_the_worst_on_top(tmp_path: Path) -> None:
+    of, peer = book(tmp_path), Peer()
+    of.apply([replace(SILENT, subject=f"{n:016x}") for n in range(3000)], UTC)
+    of.apply([Raise("store-held", "site", "disk full")], UTC)
+    await told(of, peer, lambda: sum(len(each.events) for each in peer.got) == 3001, per_hour=12)
+    assert len(peer.got) == 2, "and no hours of mails"
+    lines = peer.got[1].text.splitlines()
+    assert "store-held site: disk full" in lines[0] and len(lines) == MAX_LINES + 1
+    assert lines[-1] == "and 901 more: node-silent raised"
 
 
 async def test_a_filter_leaves_out_what_it_says_and_the_cursor_goes_on(tmp_path: Path) -> None:
