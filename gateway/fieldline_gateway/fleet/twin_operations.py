@@ -141,7 +141,7 @@ class Twins:
         self._fleet.set_twins(changed)
         self._desired |= desired
         for node, (version, message) in desired.items():
-            self._fleet.ingest.desire(node, version, message)
+            self._fleet.ingest.desire(self._fleet.now(), node, version, message)
         self._flush()
 
     def _following(self, node: bytes, document: Document) -> Desired | None:

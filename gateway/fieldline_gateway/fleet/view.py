@@ -15,6 +15,7 @@ from fieldline_gateway.errors import UsageError
 from fieldline_gateway.fleet.tables import Label, Tables
 from fieldline_gateway.fleet.targets import Subject, compile_target
 from fieldline_gateway.fleet.twins import SECTIONS, Document, delta
+from fieldline_gateway.ingest.came import Moment
 from fieldline_gateway.ingest.node import NodeState
 from fieldline_gateway.ingest.rules import Ingest
 from fieldline_wire import codes
@@ -47,6 +48,10 @@ class Fleet:
         self.twins: dict[bytes, Document] = dict(tables.twins())
         self._monotonic = monotonic
         self._subjects: dict[bytes, tuple[bytes | None, str, Subject]] = {}
+
+    def now(self) -> Moment:
+        """The present."""
+        return Moment(self.utc_ms(), int(1000 * self._monotonic()))
 
     def forget(self, node: bytes) -> None:
         """What targets ask of this node has changed."""

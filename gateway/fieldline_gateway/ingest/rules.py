@@ -54,8 +54,8 @@ CLONE_MS = 60_000
 """A message of an older boot from another link, so soon after one on the first, is a second device."""
 CLONE_TIMES = 3
 """Messages of an older boot with ascending counters that make a second device of a repeat."""
-COMMAND_RETRY_MS = 10_000
-"""A command that a node was told and did not answer is told again when the node next speaks after this."""
+RETRY_MS = 10_000
+"""A command or settings that a node was told and did not answer are told again when it next speaks after this."""
 MAX_TTL_S = 0xFFFF
 """wire.md 5.12: two bytes."""
 
@@ -82,6 +82,8 @@ class Ingest:
         self.numbered = Numbered(store, self.downlinks, self.refusals, self.changed)
         self._store = store
         self.desired: dict[bytes, tuple[int, bytes]] = {}
+        self._told_config: dict[bytes, tuple[int, int | None]] = {}
+        """(version, monotonic ms; None: it has answered) of the settings that each node was told last in this run."""
         self._commands: dict[bytes, list[Command]] = {}
         self.told: dict[bytes, tuple[int, int]] = {}
         """(command id, monotonic ms) of the command that each node was told last in this run."""
@@ -105,12 +107,17 @@ class Ingest:
         """Desired version and Config message of each node that has one."""
         self.desired = dict(desired)
 
-    def desire(self, node: bytes, version: int, message: bytes) -> None:
-        """The registry has this for a node: it goes down now, or with the node's next Hello."""
+    def desire(self, now: Moment, node: bytes, version: int, message: bytes) -> None:
+        """The registry has this for a node: it goes down now, or when the node next speaks."""
         self.desired[node] = (version, message)
         state = self.states.get(node)
         if state is not None and state.link is not None:
-            self.downlinks.say_bytes(state, message)
+            self._tell_config(now, state)
+
+    def _tell_config(self, now: Moment, state: NodeState) -> None:
+        version, message = self.desired[state.node.id]
+        self.downlinks.say_bytes(state, message)
+        self._told_config[state.node.id] = (version, now.mono_ms)
 
     def set_commands(self, commands: Iterable[Command]) -> None:
         """The commands that wait for a result."""
@@ -168,12 +175,17 @@ class Ingest:
 
     def _tell_again(self, came: Came) -> None:
         """The node is here, and what it was told may not have reached it."""
-        node = came.header.node
+        node, now_ms = came.header.node, came.now.mono_ms
         if node in self._commands:
             told = self.told.get(node)
             first = self._commands[node][0].id
-            if told is None or told[0] != first or came.now.mono_ms - told[1] >= COMMAND_RETRY_MS:
+            if told is None or told[0] != first or now_ms - told[1] >= RETRY_MS:
                 self._tell_command(came.now, came.state)
+        desired = self.desired.get(node)
+        if desired is not None and desired[0] != came.state.config_version:
+            version, told_ms = self._told_config.get(node, (None, None))
+            if version != desired[0] or (told_ms is not None and now_ms - told_ms >= RETRY_MS):
+                self._tell_config(came.now, came.state)
 
     def receive(self, now: Moment, link: str, sealed: bytes) -> None:
         """A sealed message came in on a link."""
@@ -277,12 +289,16 @@ class Ingest:
                 self.downlinks.ack(state, cls)
         desired = self.desired.get(came.header.node)
         if desired is not None and desired[0] != hello.config_version:
-            self.downlinks.say_bytes(state, desired[1])
+            self._tell_config(came.now, state)
         self._tell_command(came.now, state)
 
     def _config(self, came: Came, config: Config) -> None:
+        node = came.header.node
         came.state.config_version = config.version
-        self.reported[came.header.node] = config
+        self.reported[node] = config
+        told = self._told_config.get(node)
+        if told is not None and (config.version >= told[0] or config.refused is not None):
+            self._told_config[node] = (told[0], None)
         if config.refused is not None:
             sensor, key, why = config.refused
             logs.event(

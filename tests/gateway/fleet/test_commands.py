@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fieldline_gateway.errors import UsageError
 from fieldline_gateway.fleet.commands import MAX_WAITING, decode, encode
-from fieldline_gateway.ingest.rules import COMMAND_RETRY_MS
+from fieldline_gateway.ingest.rules import RETRY_MS
 from fieldline_wire.messages import Command, Result
 from tests.fakes.gateway_node import FakeNode
 from tests.gateway.fleet.conftest import World
@@ -41,7 +41,7 @@ async def test_one_at_a_time_in_order_each_until_it_is_answered(world: World) ->
     assert (first.code, first.argument, first.ttl) == (3, b"\x03", 3600)
     world.hears(node.report(1))
     assert commands(world, node) == [], "it was told a moment ago"
-    world.ms += COMMAND_RETRY_MS
+    world.ms += RETRY_MS
     world.hears(node.report(2))
     assert [again.id for again in commands(world, node)] == [first.id]
     world.hears(node.seal(Result(first.id, 1).to_bytes()))
@@ -101,7 +101,7 @@ async def test_what_is_taken_back_is_not_sent_and_what_was_told_may_still_be_ans
     world.hears(node.hello())
     assert [told.id for told in commands(world, node)] == [second]
     assert await world.call("command.cancel", command=second) == {"cancelled": 1, "told": 1}
-    world.ms += COMMAND_RETRY_MS
+    world.ms += RETRY_MS
     world.hears(node.report(1))
     assert commands(world, node) == []
     assert await states(world) == ["cancelled", "cancelled"]
