@@ -52,6 +52,7 @@ from fieldline_gateway.sinks.mqtt import MqttSink
 from fieldline_gateway.sinks.mqtt_config import MqttConfig
 from fieldline_gateway.sinks.payload import JsonPayload
 from fieldline_gateway.sinks.sparkplug import COMMANDS, Value
+from fieldline_gateway.slices import SLICE
 from fieldline_gateway.store.files import DiskFiles
 from fieldline_gateway.store.reader import StoreReader
 from fieldline_gateway.store.state import StoreState
@@ -190,7 +191,7 @@ class Gateway:
             self._ingest,
             config.silent_ms,
             sinks=self._tell_sinks,
-            desired=lambda: self._ingest.desired,
+            desired=lambda: self._ingest.orders.desired,
             audit_found=self.audit.found,
             utc_ms=_utc_ms,
         )
@@ -226,8 +227,9 @@ class Gateway:
         """Nodes, desired settings and commands, as the registry has them now."""
         self._seen_version = self._registry.version()
         self._ingest.set_nodes(self._registry.nodes())
-        self._ingest.set_desired(self._registry.desired())
-        self._ingest.set_commands(self._registry.open_commands(_utc_ms()))
+        orders, done = self._ingest.orders, [(node, command) for node, command, _, _ in self._ingest.results]
+        orders.set_desired(self._registry.desired())
+        orders.set_commands(self._registry.open_commands(_utc_ms()), done)
 
     def _registry_changed(self) -> None:
         """By another process or by an operation."""
@@ -322,15 +324,17 @@ class Gateway:
 
     def _plan_flush(self) -> None:
         """Send what there is at the end of this turn of the loop: one Ack for all that came in it."""
-        if self._ingest.downlinks and not self._flush_planned:
+        if (self._ingest.downlinks or self._ingest.orders) and not self._flush_planned:
             self._flush_planned = True
             asyncio.get_running_loop().call_soon(self._flush)
 
     def _flush(self) -> None:
         self._flush_planned = False
+        self._ingest.orders.tell_some(_now(), SLICE)
         for downlink in self._ingest.downlinks.take():
             if not self._links.send(downlink.link, downlink.sealed) and self._wifi:
                 self._wifi.send(downlink.link, downlink.sealed)
+        self._plan_flush()  # for what came for more nodes than one slice
 
     # --- from time to time
 

@@ -16,6 +16,7 @@ from fieldline_gateway.fleet.targets import compile_target
 from fieldline_gateway.fleet.view import Fleet
 from fieldline_gateway.ingest.node import NodeState
 from fieldline_gateway.operations import Arguments, Caller, Operations, argument
+from fieldline_gateway.slices import slices
 
 MAX_TAGS = 32
 """Of a node."""
@@ -45,7 +46,8 @@ class Nodes:
 
     async def _list(self, _: Caller, arguments: Arguments) -> dict[str, Any]:
         found = await self._fleet.select(argument(arguments, "target", str, "*"), revoked=True)
-        return {"nodes": [self._told(state) for state in found], "of": len(self._fleet.ingest.states)}
+        nodes = [self._told(state) async for part in slices(found) for state in part]
+        return {"nodes": nodes, "of": len(self._fleet.ingest.states)}
 
     async def _get(self, _: Caller, arguments: Arguments) -> dict[str, Any]:
         return self._told(self._fleet.one(argument(arguments, "node", str)))
@@ -71,12 +73,13 @@ class Nodes:
             raise UsageError("no tags: give 'add' or 'remove', for example site:kiel")
         async with self._fleet.turn:
             labels = {}
-            for state in await self._meant(arguments):
-                label = self._label_of(state)
-                tags = (label.tags - remove) | add
-                if len(tags) > MAX_TAGS:
-                    raise UsageError(f"{state.node.name} would have {len(tags)} tags; at most {MAX_TAGS}")
-                labels[state.node.id] = replace(label, tags=tags)
+            async for part in slices(await self._meant(arguments)):
+                for state in part:
+                    label = self._label_of(state)
+                    tags = (label.tags - remove) | add
+                    if len(tags) > MAX_TAGS:
+                        raise UsageError(f"{state.node.name} would have {len(tags)} tags; at most {MAX_TAGS}")
+                    labels[state.node.id] = replace(label, tags=tags)
             return await self._save(labels, {})
 
     async def _groups(self, _: Caller, __: Arguments) -> dict[str, Any]:
@@ -114,7 +117,8 @@ class Nodes:
 
     async def _save(self, labels: dict[bytes, Label], names: dict[bytes, str]) -> dict[str, Any]:
         await asyncio.to_thread(self._fleet.tables.save_labels, labels, names)
-        self._fleet.set_labels(labels, names)
+        async for part in slices(labels.items()):
+            self._fleet.set_labels(dict(part), {node: names[node] for node, _ in part if node in names})
         return {"nodes": [node.hex() for node in labels]}
 
     def _told(self, state: NodeState) -> dict[str, Any]:

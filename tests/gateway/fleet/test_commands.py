@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fieldline_gateway.errors import UsageError
 from fieldline_gateway.fleet.commands import MAX_WAITING, decode, encode
-from fieldline_gateway.ingest.rules import RETRY_MS
+from fieldline_gateway.ingest.orders import RETRY_MS
 from fieldline_wire.messages import Command, Result
 from tests.fakes.gateway_node import FakeNode
 from tests.gateway.fleet.conftest import World

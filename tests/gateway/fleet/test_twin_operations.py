@@ -12,7 +12,7 @@ from fieldline_gateway.errors import RegistryError, UsageError
 from fieldline_gateway.fleet import settings
 from fieldline_gateway.fleet.twins import TwinError
 from fieldline_gateway.ingest import checkpoint
-from fieldline_gateway.ingest.rules import RETRY_MS
+from fieldline_gateway.ingest.orders import RETRY_MS
 from fieldline_wire.messages import Config
 from tests.fakes.gateway_node import FakeNode
 from tests.gateway.fleet.conftest import World

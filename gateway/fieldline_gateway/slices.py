@@ -1,0 +1,57 @@
+"""Work on many nodes in slices, so that no reading waits for it: a slice is a millisecond or two of the event loop.
+
+Rules: what is walked must not change on the way, or be a copy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterable
+from itertools import islice
+from typing import Any, TypeVar
+
+SLICE = 200
+"""Nodes in a turn of the event loop."""
+
+T = TypeVar("T")
+
+
+async def slices(items: Iterable[T], size: int | None = None) -> AsyncIterator[list[T]]:
+    """The items in lists of `size` (SLICE), with a turn for everybody else between two of them."""
+    each, size = iter(items), size or SLICE
+    part = list(islice(each, size))
+    while part:
+        yield part
+        part = list(islice(each, size))
+        if part:
+            await asyncio.sleep(0)
+
+
+async def dumps(value: Any) -> bytes:
+    """`value` as JSON. Long lists at its first levels are encoded in slices: a thread would not help, the encoder
+    holds the interpreter's lock."""
+    found: list[str] = []
+    await _dump(value, found, 3)
+    return "".join(found).encode()
+
+
+async def _dump(value: Any, found: list[str], levels: int) -> None:
+    if isinstance(value, dict) and levels:
+        found.append("{")
+        for at, (key, each) in enumerate(value.items()):
+            found.append(f"{',' if at else ''}{json.dumps(str(key))}:")
+            await _dump(each, found, levels - 1)
+        found.append("}")
+    elif isinstance(value, list) and len(value) > SLICE:
+        before = "["
+        async for part in slices(value):
+            found += (before, _compact(part)[1:-1])
+            before = ","
+        found.append("]")
+    else:
+        found.append(_compact(value))
+
+
+def _compact(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))
