@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
-import gc
 import logging
 import os
 import random
@@ -52,7 +51,7 @@ from fieldline_gateway.sinks.mqtt import MqttSink
 from fieldline_gateway.sinks.mqtt_config import MqttConfig
 from fieldline_gateway.sinks.payload import JsonPayload
 from fieldline_gateway.sinks.sparkplug import COMMANDS, Value
-from fieldline_gateway.slices import SLICE
+from fieldline_gateway.slices import MANY, SLICE, staying
 from fieldline_gateway.store.files import DiskFiles
 from fieldline_gateway.store.reader import StoreReader
 from fieldline_gateway.store.state import StoreState
@@ -129,7 +128,7 @@ class Gateway:
             await stack.enter_async_context(self.audit)
             self.audit.add_to(self.operations)
             stack.callback(self._registry.close)
-            with _what_stays():
+            with staying(MANY):
                 await self._open_state()
                 stack.push_async_callback(self._store.close)
                 await self._rebuild()
@@ -384,17 +383,6 @@ class Gateway:
             except Exception:
                 log.exception("sink-failed", extra={"fields": {"sink": sink.name, "again_s": SINK_PAUSE_S}})
             await asyncio.sleep(SINK_PAUSE_S)
-
-
-@contextmanager
-def _what_stays() -> Iterator[None]:
-    """Objects made in here are not searched for garbage: they stay, and with 30,000 nodes they are a million."""
-    gc.disable()
-    try:
-        yield
-        gc.freeze()
-    finally:
-        gc.enable()
 
 
 class SinkNotes:

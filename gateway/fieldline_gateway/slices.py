@@ -6,15 +6,34 @@ Rules: what is walked must not change on the way, or be a copy.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any, TypeVar
 
 SLICE = 200
 """Nodes in a turn of the event loop."""
 
+MANY = 1000
+"""Nodes, from which on what is made for them is a reason to look for garbage that takes hundreds of milliseconds."""
+
 T = TypeVar("T")
+
+
+@contextmanager
+def staying(nodes: int) -> Iterator[None]:
+    """What is made in here for so many nodes stays, so it is not searched for garbage, now or later."""
+    if nodes < MANY:
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+        gc.freeze()
+    finally:
+        gc.enable()
 
 
 async def slices(items: Iterable[T], size: int | None = None) -> AsyncIterator[list[T]]:

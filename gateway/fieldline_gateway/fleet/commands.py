@@ -16,7 +16,7 @@ from fieldline_gateway.fleet.tables import CANCELLED, Job
 from fieldline_gateway.fleet.view import Fleet
 from fieldline_gateway.ingest.came import Moment
 from fieldline_gateway.operations import Arguments, Caller, Operations, argument
-from fieldline_gateway.slices import slices
+from fieldline_gateway.slices import slices, staying
 from fieldline_wire import codes
 
 DEFAULT_TTL_S = 3600
@@ -83,20 +83,25 @@ class Commands:
                         f"{MAX_WAITING} commands wait for {node.hex()} already: cancel some, or wait"
                     )
             asked = Job(0, once, who, target, text, now.utc_ms, now.utc_ms + 1000 * ttl_s, None)
-            job, commands = await asyncio.to_thread(self._fleet.tables.add_job, asked, chosen, code, payload)
-            if not commands and (job.target, job.command) != (target, text):
-                raise UsageError(
-                    f"the id {once!r} stands for job {job.id} already: {job.command} to {job.target}"
+            with staying(len(chosen)):
+                job, commands = await asyncio.to_thread(
+                    self._fleet.tables.add_job, asked, chosen, code, payload
                 )
-            async for part in slices(commands):
-                self._fleet.ingest.orders.add_commands(part)
-                self._flush()
+                if not commands and (job.target, job.command) != (target, text):
+                    raise UsageError(
+                        f"the id {once!r} stands for job {job.id} already: {job.command} to {job.target}"
+                    )
+                async for part in slices(commands):
+                    self._fleet.ingest.orders.add_commands(part)
+                    self._flush()
         return job
 
     async def keep(self) -> None:
         """Write down which commands are too late; from time to time."""
         now_ms = self._now().utc_ms
-        self._fleet.ingest.orders.drop_late(now_ms)
+        orders = self._fleet.ingest.orders
+        async for part in slices(orders.late(now_ms)):
+            orders.drop_late(now_ms, part)
         async with self._fleet.turn:
             await asyncio.to_thread(self._fleet.tables.expire, now_ms, codes.RESULT_EXPIRED)
 

@@ -17,7 +17,7 @@ from fieldline_gateway.fleet.twins import Document, TwinError
 from fieldline_gateway.fleet.view import Fleet
 from fieldline_gateway.ingest.node import NodeState
 from fieldline_gateway.operations import Arguments, Caller, Operations, argument
-from fieldline_gateway.slices import slices
+from fieldline_gateway.slices import slices, staying
 from fieldline_wire.messages import Config
 
 OWN = ("config", "config_version", "config_refused")
@@ -87,7 +87,8 @@ class Twins:
         found = await self._fleet.select(argument(arguments, "target", str))
         if not found:
             raise UsageError("the target means no node; `fieldline fleet ls TARGET` shows what it means")
-        await self._change({state.node.id: state for state in found}, request)
+        with staying(len(found)):
+            await self._change({state.node.id: state for state in found}, request)
         return {"nodes": [state.node.id.hex() for state in found]}
 
     async def _delete(self, _: Caller, arguments: Arguments) -> dict[str, Any]:
@@ -177,26 +178,31 @@ class Twins:
             return
         async with self._fleet.turn:
             waiting, ingest.reported = ingest.reported, {}
-            changes: list[Change] = []
-            async for part in slices(waiting.items(), _SAID):
-                for node, config in part:
-                    document = self._fleet.twins.get(node, {})
-                    before, after = document.get("reported", {}), settings.reported(config)
-                    own = {key: before.get(key) for key in OWN}
-                    if {**dict.fromkeys(OWN), **after} == own:
-                        continue  # it says again what is known
-                    request = {"state": {"reported": twins.replacing(own, after)}}
-                    new = twins.update(document, request, now_s, _OWN_MAX_BYTES)[0]
-                    changes.append(Change(node, document, new, None))
-            changed = {change.node: change.after for change in changes}
-            try:
-                await asyncio.to_thread(self._fleet.tables.save_twins, changed, {})
-            except GatewayError:
-                ingest.reported = waiting | ingest.reported
-                raise
-            async for some in slices(changes):
-                self._fleet.set_twins({change.node: change.after for change in some})
-                self._tell(some)
+            with staying(len(waiting)):
+                await self._keep(waiting, now_s)
+
+    async def _keep(self, waiting: dict[bytes, Config], now_s: int) -> None:
+        changes: list[Change] = []
+        async for part in slices(waiting.items(), _SAID):
+            for node, config in part:
+                document = self._fleet.twins.get(node, {})
+                before, after = document.get("reported", {}), settings.reported(config)
+                own = {key: before.get(key) for key in OWN}
+                if {**dict.fromkeys(OWN), **after} == own:
+                    continue  # it says again what is known
+                request = {"state": {"reported": twins.replacing(own, after)}}
+                new = twins.update(document, request, now_s, _OWN_MAX_BYTES)[0]
+                changes.append(Change(node, document, new, None))
+        changed = {change.node: change.after for change in changes}
+        try:
+            await asyncio.to_thread(self._fleet.tables.save_twins, changed, {})
+        except GatewayError:
+            ingest = self._fleet.ingest
+            ingest.reported = waiting | ingest.reported
+            raise
+        async for some in slices(changes):
+            self._fleet.set_twins({change.node: change.after for change in some})
+            self._tell(some)
 
     # --- words
 

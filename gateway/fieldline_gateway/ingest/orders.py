@@ -87,12 +87,17 @@ class Orders:
                 told += 1
         return told
 
-    def drop_late(self, utc_ms: int) -> None:
-        """Forget commands whose time is over."""
+    def late(self, utc_ms: int) -> list[bytes]:
+        """All nodes for which commands wait, where some are too late: drop_late is to be called with each."""
         if utc_ms < self._next_late_ms:
-            return
+            return []
         self._next_late_ms = inf
-        for node, waiting in list(self._commands.items()):
+        return list(self._commands)
+
+    def drop_late(self, utc_ms: int, nodes: Iterable[bytes]) -> None:
+        """Forget commands of these nodes whose time is over."""
+        for node in nodes:
+            waiting = self._commands.get(node, ())
             self._keep(node, [command for command in waiting if command.until_ms > utc_ms])
             for command in self._commands.get(node, ()):
                 self._next_late_ms = min(self._next_late_ms, command.until_ms)
