@@ -1,4 +1,4 @@
-"""A node away for a week (simulated time) comes to its desired state: real node code, real gateway, stock client.
+"""Twins and commands on real node code: a week away (simulated time), and the gateway killed at random.
 
 Rules: the board is emulated (the official MicroPython VM). A week passes on the gateway's clock of the day
 (lossy_gateway.py), not on the node's, which has no power meanwhile. The operator is paho-mqtt at the gateway's
@@ -88,6 +88,26 @@ class Site:
 
         return await asyncio.to_thread(publish)
 
+    async def ask(self, operation: str, **arguments: Any) -> Any:
+        """At the control socket."""
+        return await asyncio.to_thread(ask, self.gateway.data / "control.sock", operation, arguments)
+
+    async def boots(self) -> int:
+        """How often the node has started, as its messages say."""
+        return int((await self.gateway.status())["nodes"][0]["epoch"])
+
+    async def settled(self, jobs: int) -> list[dict[str, Any]]:
+        """The jobs, the oldest first, once none waits."""
+        found: list[dict[str, Any]] = []
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(WAIT_S):
+                while True:
+                    found = (await self.ask("job.list"))["jobs"][::-1]
+                    if len(found) == jobs and not any(job["waiting"] for job in found):
+                        return found
+                    await asyncio.sleep(0.1)
+        raise AssertionError(f"still waiting: {found}")
+
     async def twin(self) -> dict[str, Any]:
         """{} while there is none, or no gateway."""
         try:
@@ -166,5 +186,51 @@ def test_the_gateway_killed_at_random_while_a_node_is_being_set(tmp_path: Path) 
                 await site.start()
                 twin = await site.reported(report_ms=400 + order)
                 assert twin["state"]["desired"]["config"] == {"sample_ms": 200, "report_ms": 400 + order}
+
+    asyncio.run(run())
+
+
+@pytest.mark.system
+@pytest.mark.timeout(300)
+def test_commands_over_kills_are_carried_out_once_or_expire(tmp_path: Path) -> None:
+    """A restart is an effect that can be counted: the node numbers its boots."""
+
+    async def run() -> None:
+        random = Random(20_261_203)
+        site = Site(tmp_path)
+        async with site.running():
+            await site.set(sample_ms=200, report_ms=400)
+            await site.reported(report_ms=400)
+            before = await site.boots()
+            for order in range(1, 7):
+                job = await site.ask("command.send", target="*", command="restart", once=f"restart-{order}")
+                await asyncio.sleep(random.uniform(0, 0.5))
+                await site.gateway.kill()
+                await site.start()
+                again = await site.ask("command.send", target="*", command="restart", once=f"restart-{order}")
+                assert again["job"] == job["job"]
+                await site.settled(order)
+            while (boots := await site.boots()) < before + 6:
+                await asyncio.sleep(0.1)  # the last one answers before it restarts
+            await asyncio.sleep(2)
+            boots = await site.boots()
+            assert boots == before + 6, "each was carried out once"
+            assert all(job["done"] == 1 for job in await site.settled(6))
+
+            await site.board.power.off()
+            for word in ("late", "withdrawn", "good"):
+                await site.ask("command.send", target="*", command="restart", once=word,
+                               ttl_s=600 if word == "late" else 86_400)  # fmt: skip
+            await site.gateway.kill()
+            site.pass_time(3600)
+            await site.start()
+            assert (await site.ask("job.stop", job=8))["cancelled"] == 1
+            await site.board.power.on()
+            late, withdrawn, good = (await site.settled(9))[6:]
+            assert (late["expired"], withdrawn["cancelled"], good["done"]) == (1, 1, 1)
+            while await site.boots() < boots + 2:
+                await asyncio.sleep(0.1)
+            await asyncio.sleep(2)
+            assert await site.boots() == boots + 2, "power on, and the one restart"
 
     asyncio.run(run())
