@@ -51,7 +51,7 @@ from fieldline_gateway.sinks.mqtt import MqttSink
 from fieldline_gateway.sinks.mqtt_config import MqttConfig
 from fieldline_gateway.sinks.payload import JsonPayload
 from fieldline_gateway.sinks.sparkplug import COMMANDS, Value
-from fieldline_gateway.slices import MANY, SLICE, staying
+from fieldline_gateway.slices import MANY, SLICE, slices, staying
 from fieldline_gateway.store.files import DiskFiles
 from fieldline_gateway.store.reader import StoreReader
 from fieldline_gateway.store.state import StoreState
@@ -209,7 +209,7 @@ class Gateway:
     async def _rebuild(self) -> None:
         """The state of ingest: the last checkpoint, and the log behind it."""
         self._ingest = Ingest(self._store, self._id, self._run, self._config.limits)
-        self._reload()
+        await self._reload()
         checkpoint.load(self._ingest, self._registry)
         count = 0
         for cls in (LIVE, ALARM, BULK):
@@ -222,19 +222,27 @@ class Gateway:
         checkpoint.finish_replay(self._ingest, _utc_ms())
         logs.event(logs.INFO, "gateway-rebuilt", replayed=count)
 
-    def _reload(self) -> None:
-        """Nodes, desired settings and commands, as the registry has them now."""
+    async def _reload(self) -> None:
+        """Nodes, desired settings and commands, as the registry has them now; in slices."""
         self._seen_version = self._registry.version()
-        self._ingest.set_nodes(self._registry.nodes())
-        orders, done = self._ingest.orders, [(node, command) for node, command, _, _ in self._ingest.results]
-        orders.set_desired(self._registry.desired())
-        orders.set_commands(self._registry.open_commands(_utc_ms()), done)
+        registry, orders, results = self._registry, self._ingest.orders, list(self._ingest.results)
+        nodes = await asyncio.to_thread(registry.nodes)
+        desired = await asyncio.to_thread(registry.desired)
+        commands = await asyncio.to_thread(registry.open_commands, _utc_ms())
+        async for part in slices(nodes):
+            self._ingest.set_nodes(part)
+        orders.set_desired(desired)
+        # Done is also what came into the registry since it was read.
+        orders.set_commands(
+            commands, [(node, command) for node, command, _, _ in (*results, *self._ingest.results)]
+        )
 
-    def _registry_changed(self) -> None:
-        """By another process or by an operation."""
-        self._reload()
-        self._guard.registry_changed()
-        self._fleet.registry_changed()
+    async def _registry_changed(self) -> None:
+        """By another process or by an operation. Nothing of the fleet is changed meanwhile."""
+        async with self._fleet.turn:
+            await self._reload()
+            self._guard.registry_changed()
+            self._fleet.registry_changed()
         self._plan_flush()
 
     async def _make_sinks(self, stack: AsyncExitStack) -> None:
@@ -344,7 +352,7 @@ class Gateway:
             systemd.alive()
             try:
                 if self._registry.version() != self._seen_version:
-                    self._registry_changed()
+                    await self._registry_changed()
                     logs.event(logs.INFO, "registry-read-again", nodes=len(self._ingest.states))
             except GatewayError as error:
                 logs.event(logs.ERROR, "registry-failed", error=error)
