@@ -71,11 +71,9 @@ class Orders:
     def add_commands(self, commands: Iterable[Command]) -> None:
         """These are in the registry, too; a node that was heard is told the first of its own soon."""
         for command in commands:
-            waiting = self._commands.setdefault(command.node, [])
-            if all(known.id != command.id for known in waiting):
-                waiting.append(command)
-                self._next_late_ms = min(self._next_late_ms, command.until_ms)
-                self._untold[command.node] = None
+            self._commands.setdefault(command.node, []).append(command)
+            self._next_late_ms = min(self._next_late_ms, command.until_ms)
+            self._untold[command.node] = None
 
     def withdraw(self, commands: Iterable[tuple[bytes, int]]) -> int:
         """Commands (node, id) that are taken back; how many of them their nodes were told already."""
