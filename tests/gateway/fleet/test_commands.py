@@ -201,3 +201,19 @@ def test_any_command_can_be_told_in_words(code: int, payload: bytes) -> None:
 def test_the_words_are_those_of_the_wire() -> None:
     assert encode({"command": "erase", "stream": 7}) == (6, b"\0\0\0\7", "erase stream=7")
     assert encode({"command": "output", "pin": 2, "level": 1})[:2] == (4, b"\2\1")
+
+
+async def test_what_is_too_late_does_not_count_as_waiting(world: World) -> None:
+    """Of a node that is away: nobody tells it anything, so nobody looks at the time."""
+    away = world.nodes[1].id
+    for ttl_s in (5, 600, 5):
+        await send(world, "fan-2", ttl_s=ttl_s)
+    world.ms += 4000
+    await world.commands.keep()
+    assert world.ingest.orders.waiting(away) == 3
+    world.ms += 1000
+    await world.commands.keep()
+    assert world.ingest.orders.waiting(away) == 1
+    world.ms += 600_000
+    await world.commands.keep()
+    assert world.ingest.orders.waiting(away) == 0 and await states(world) == ["expired"] * 3
