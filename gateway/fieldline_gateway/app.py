@@ -8,14 +8,13 @@ intake.
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import random
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from fieldline_gateway import history, live, logs, status
@@ -51,6 +50,7 @@ from fieldline_gateway.sinks.mqtt import MqttSink
 from fieldline_gateway.sinks.mqtt_config import MqttConfig
 from fieldline_gateway.sinks.payload import JsonPayload
 from fieldline_gateway.sinks.sparkplug import COMMANDS, Value
+from fieldline_gateway.slices import MANY, SLICE, slices, staying
 from fieldline_gateway.store.files import DiskFiles
 from fieldline_gateway.store.state import StoreState
 from fieldline_gateway.store.store import Store
@@ -120,7 +120,7 @@ class Gateway:
             await stack.enter_async_context(self.audit)
             self.audit.add_to(self.operations)
             stack.callback(self._registry.close)
-            with _what_stays():
+            with staying(MANY):
                 await self._open_state()
                 stack.push_async_callback(self._store.close)
                 await self._rebuild()
@@ -179,7 +179,7 @@ class Gateway:
             self._ingest,
             config.silent_ms,
             sinks=self._sinks.lags,
-            desired=lambda: self._ingest.desired,
+            desired=lambda: self._ingest.orders.desired,
             audit_found=self.audit.found,
             utc_ms=_utc_ms,
         )
@@ -198,7 +198,7 @@ class Gateway:
     async def _rebuild(self) -> None:
         """The state of ingest: the last checkpoint, and the log behind it."""
         self._ingest = Ingest(self._store, self._id, self._run, self._config.limits)
-        self._reload()
+        await self._reload()
         checkpoint.load(self._ingest, self._registry)
         count = 0
         for cls in (LIVE, ALARM, BULK):
@@ -211,18 +211,27 @@ class Gateway:
         checkpoint.finish_replay(self._ingest, _utc_ms())
         logs.event(logs.INFO, "gateway-rebuilt", replayed=count)
 
-    def _reload(self) -> None:
-        """Nodes, desired settings and commands, as the registry has them now."""
+    async def _reload(self) -> None:
+        """Nodes, desired settings and commands, as the registry has them now; in slices."""
         self._seen_version = self._registry.version()
-        self._ingest.set_nodes(self._registry.nodes())
-        self._ingest.set_desired(self._registry.desired())
-        self._ingest.set_commands(self._registry.open_commands(_utc_ms()))
+        registry, orders, results = self._registry, self._ingest.orders, list(self._ingest.results)
+        nodes = await asyncio.to_thread(registry.nodes)
+        desired = await asyncio.to_thread(registry.desired)
+        commands = await asyncio.to_thread(registry.open_commands, _utc_ms())
+        async for part in slices(nodes):
+            self._ingest.set_nodes(part)
+        orders.set_desired(desired)
+        # Done is also what came into the registry since it was read.
+        orders.set_commands(
+            commands, [(node, command) for node, command, _, _ in (*results, *self._ingest.results)]
+        )
 
-    def _registry_changed(self) -> None:
-        """By another process or by an operation."""
-        self._reload()
-        self._guard.registry_changed()
-        self._fleet.registry_changed()
+    async def _registry_changed(self) -> None:
+        """By another process or by an operation. Nothing of the fleet is changed meanwhile."""
+        async with self._fleet.turn:
+            await self._reload()
+            self._guard.registry_changed()
+            self._fleet.registry_changed()
         self._plan_flush()
 
     async def _make_sinks(self, stack: AsyncExitStack) -> None:
@@ -253,7 +262,7 @@ class Gateway:
         overview = Overview(
             config, (self._id, self._run), self._store, self._sinks.all, self._links, self._ingest, _utc_ms
         )
-        extras = RowExtras(lambda: self._ingest.desired, self._fleet.labels_of, self._alerts.silent_ms)
+        extras = RowExtras(lambda: self._ingest.orders.desired, self._fleet.labels_of, self._alerts.silent_ms)
         live.add(
             self.operations,
             live.Live(lambda: self._ingest.states, overview.parts, _utc_ms, extras),
@@ -299,15 +308,17 @@ class Gateway:
 
     def _plan_flush(self) -> None:
         """Send what there is at the end of this turn of the loop: one Ack for all that came in it."""
-        if self._ingest.downlinks and not self._flush_planned:
+        if (self._ingest.downlinks or self._ingest.orders) and not self._flush_planned:
             self._flush_planned = True
             asyncio.get_running_loop().call_soon(self._flush)
 
     def _flush(self) -> None:
         self._flush_planned = False
+        self._ingest.orders.tell_some(_now(), SLICE)
         for downlink in self._ingest.downlinks.take():
             if not self._links.send(downlink.link, downlink.sealed) and self._wifi:
                 self._wifi.send(downlink.link, downlink.sealed)
+        self._plan_flush()  # for what came for more nodes than one slice
 
     # --- from time to time
 
@@ -318,7 +329,7 @@ class Gateway:
             systemd.alive()
             try:
                 if self._registry.version() != self._seen_version:
-                    self._registry_changed()
+                    await self._registry_changed()
                     logs.event(logs.INFO, "registry-read-again", nodes=len(self._ingest.states))
             except GatewayError as error:
                 logs.event(logs.ERROR, "registry-failed", error=error)
@@ -348,17 +359,6 @@ class Gateway:
         for cls, seq in positions.items():
             kept = min(seq, self._alerts.cursor) if cls == ALARM else seq
             self._store.checkpoint(Position(cls, kept))
-
-
-@contextmanager
-def _what_stays() -> Iterator[None]:
-    """Objects made in here are not searched for garbage: they stay, and with 30,000 nodes they are a million."""
-    gc.disable()
-    try:
-        yield
-        gc.freeze()
-    finally:
-        gc.enable()
 
 
 def _now() -> Moment:

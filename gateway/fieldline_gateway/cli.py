@@ -132,11 +132,20 @@ def _check(words: argparse.Namespace) -> int:
         print(f"  sink      {sink.name}: {sink.kind} to {where}{topic}")
     if listener:
         print(f"  listener  {listener.host}:{listener.port}, for subscribers{' and nodes' * listener.nodes}")
+        print(f"  twins     {_who_may(listener)}")
     if page := settings.page:
         print(
             f"  page      {'https' if page.tls else 'http'}://{page.host}:{page.port}, for holders of a token"
         )
     return 0
+
+
+def _who_may(listener: config.ListenerConfig) -> str:
+    """Which clients of the listener may ask for twins."""
+    found = ["whoever has a token"] if listener.private_way else []
+    found += [f"{name} ({role})" for role, names in (("reader", listener.readers), ("operator", listener.operators))
+              for name in names]  # fmt: skip
+    return f"over MQTT for {', '.join(found) or 'nobody'}"
 
 
 def _status(words: argparse.Namespace) -> int:

@@ -18,6 +18,7 @@ from typing import Any, Self
 
 from fieldline_gateway.errors import GatewayError, UsageError
 from fieldline_gateway.operations import Caller, Operations, Role
+from fieldline_gateway.slices import dumps
 
 MAX_QUESTION = 1024 * 1024  # bytes; the longest is a command for 30,000 nodes named one by one
 PATIENCE_S = 5.0  # for a question to come in whole on the same machine, which takes milliseconds
@@ -52,9 +53,9 @@ class ControlServer:
         try:
             async with asyncio.timeout(PATIENCE_S):
                 line = await reader.readline()
-            answer = await self._answer(_caller(writer), line)
+            answer = await dumps(await self._answer(_caller(writer), line))
             async with asyncio.timeout(PATIENCE_S):
-                writer.write(json.dumps(answer).encode() + b"\n")
+                writer.write(answer + b"\n")
                 await writer.drain()
         except (TimeoutError, ValueError, ConnectionError):
             pass  # a client that stalls, says too much or went away gets no answer

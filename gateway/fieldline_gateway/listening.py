@@ -43,7 +43,11 @@ async def listening(
         keys=callers if config.private_way else None,
     )
     twins = TwinTopics(
-        listener.broker, operations, callers.caller, lambda: int(time.time()), asyncio.get_running_loop().time
+        listener.broker,
+        operations,
+        callers.caller,
+        lambda: time.time_ns() // 1_000_000_000,
+        asyncio.get_running_loop().time,
     )
     links = MqttLinks(listener.broker, receive) if config.nodes else None
     fleet.twin_changes.append(twins.note)

@@ -5,7 +5,8 @@ Rules: it is in the registry before it is answered.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 from fieldline_gateway.errors import UsageError
@@ -19,7 +20,11 @@ class NodeOperations:
     """On one node, by its id."""
 
     def __init__(
-        self, ingest: Ingest, registry: Registry, changed: Callable[[], None], utc_ms: Callable[[], int]
+        self,
+        ingest: Ingest,
+        registry: Registry,
+        changed: Callable[[], Awaitable[None]],
+        utc_ms: Callable[[], int],
     ) -> None:
         """`changed`: the registry is to be read again, and what waits sent."""
         self._ingest = ingest
@@ -34,8 +39,12 @@ class NodeOperations:
         state = self._state({"node": argument(arguments, "target", str)})
         changed = state.node.revoked_ms is None
         if changed:
-            self._registry.revoke(state.node.id, self._utc_ms())
-            self._changed()
+            now_ms = self._utc_ms()
+            self._registry.revoke(state.node.id, now_ms)
+            self._ingest.set_nodes(
+                [replace(state.node, revoked_ms=now_ms)]
+            )  # at once, whatever else is being read
+            await self._changed()
         return {"nodes": 1, "changed": int(changed)}
 
     def _state(self, arguments: Arguments) -> NodeState:

@@ -102,10 +102,10 @@ class Client:
                     raise Wrong(f"{topic}: {said}")
                 return said
 
-    def next(self) -> tuple[str, dict[str, Any]]:
+    def next(self, within_s: float = WAIT_S) -> tuple[str, dict[str, Any]]:
         """The next message: topic and payload."""
         try:
-            topic, (said, retained) = self.heard.get(timeout=WAIT_S)
+            topic, (said, retained) = self.heard.get(timeout=within_s)
         except queue.Empty:
             raise Wrong(f"{self.user} hears nothing more") from None
         if retained:

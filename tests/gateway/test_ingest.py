@@ -313,7 +313,7 @@ def test_a_hello_is_answered_with_time_an_ack_for_each_class_and_the_desired_con
     site: Site, node: FakeNode
 ) -> None:
     desired = Config(5, [(0xFF, 1, 500)])
-    site.ingest.set_desired({node.id: (5, desired.to_bytes())})
+    site.ingest.orders.set_desired({node.id: (5, desired.to_bytes())})
     site.hears(node.hello(flags=HELLO_WANTS_TIME, uptime=100, config_version=4))
     heard = node.hear(site.ingest.downlinks.take())
     time = next(message for message in heard if isinstance(message, TimeSync))
@@ -326,7 +326,7 @@ def test_a_hello_is_answered_with_time_an_ack_for_each_class_and_the_desired_con
 
 
 def test_commands_go_down_with_a_hello_until_they_have_a_result(site: Site, node: FakeNode) -> None:
-    site.ingest.set_commands(
+    site.ingest.orders.set_commands(
         [Command(9, node.id, 3, b"\x05", UTC + 60_000), Command(10, node.id, 1, b"", UTC)]
     )
     site.hears(node.hello())

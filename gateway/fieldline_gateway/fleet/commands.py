@@ -16,6 +16,7 @@ from fieldline_gateway.fleet.tables import CANCELLED, Job
 from fieldline_gateway.fleet.view import Fleet
 from fieldline_gateway.ingest.came import Moment
 from fieldline_gateway.operations import Arguments, Caller, Operations, argument
+from fieldline_gateway.slices import slices, staying
 from fieldline_wire import codes
 
 DEFAULT_TTL_S = 3600
@@ -77,24 +78,30 @@ class Commands:
         async with self._fleet.turn:
             chosen = list(nodes)
             for node in chosen:
-                if self._fleet.ingest.waiting(node) >= MAX_WAITING:
+                if self._fleet.ingest.orders.waiting(node) >= MAX_WAITING:
                     raise UsageError(
                         f"{MAX_WAITING} commands wait for {node.hex()} already: cancel some, or wait"
                     )
             asked = Job(0, once, who, target, text, now.utc_ms, now.utc_ms + 1000 * ttl_s, None)
-            job, commands = await asyncio.to_thread(self._fleet.tables.add_job, asked, chosen, code, payload)
-            if not commands and (job.target, job.command) != (target, text):
-                raise UsageError(
-                    f"the id {once!r} stands for job {job.id} already: {job.command} to {job.target}"
+            with staying(len(chosen)):
+                job, commands = await asyncio.to_thread(
+                    self._fleet.tables.add_job, asked, chosen, code, payload
                 )
-            self._fleet.ingest.add_commands(now, commands)
-        self._flush()
+                if not commands and (job.target, job.command) != (target, text):
+                    raise UsageError(
+                        f"the id {once!r} stands for job {job.id} already: {job.command} to {job.target}"
+                    )
+                async for part in slices(commands):
+                    self._fleet.ingest.orders.add_commands(part)
+                    self._flush()
         return job
 
     async def keep(self) -> None:
         """Write down which commands are too late; from time to time."""
         now_ms = self._now().utc_ms
-        self._fleet.ingest.drop_late(now_ms)
+        orders = self._fleet.ingest.orders
+        async for part in slices(orders.late(now_ms)):
+            orders.drop_late(now_ms, part)
         async with self._fleet.turn:
             await asyncio.to_thread(self._fleet.tables.expire, now_ms, codes.RESULT_EXPIRED)
 
@@ -134,11 +141,13 @@ class Commands:
 
     async def _take_back(self, what: str, **which: int) -> dict[str, Any]:
         async with self._fleet.turn:
-            ids = await asyncio.to_thread(self._fleet.tables.cancel, self._now().utc_ms, **which)
-            told = self._fleet.ingest.withdraw(ids)
-        if not ids and "job" not in which:
+            gone = await asyncio.to_thread(self._fleet.tables.cancel, self._now().utc_ms, **which)
+            told = 0
+            async for part in slices(gone):
+                told += self._fleet.ingest.orders.withdraw(part)
+        if not gone and "job" not in which:
             raise UsageError(f"{what} does not wait: it has its answer, or there is none")
-        return {"cancelled": len(ids), "told": told}
+        return {"cancelled": len(gone), "told": told}
 
     async def _jobs(self, _: Caller, arguments: Arguments) -> dict[str, Any]:
         found = await asyncio.to_thread(self._fleet.tables.jobs, _limit(arguments))
@@ -160,10 +169,10 @@ class Commands:
         ingest = self._fleet.ingest
         if status is not None:
             state, reason = _STATES.get(status, ("failed", f"status {status}"))
-        elif command in ingest.taken:
+        elif command in ingest.orders.taken:
             state, reason = "in progress", ""
         else:
-            state, reason = "sent" if ingest.told.get(node, (0, 0))[0] == command else "queued", ""
+            state, reason = "sent" if ingest.orders.told.get(node, (0, 0))[0] == command else "queued", ""
         known = ingest.states.get(node)
         return {
             "id": command,

@@ -16,6 +16,7 @@ from fieldline_gateway.fleet.targets import compile_target
 from fieldline_gateway.fleet.view import Fleet
 from fieldline_gateway.ingest.node import NodeState
 from fieldline_gateway.operations import Arguments, Caller, Operations, argument
+from fieldline_gateway.slices import slices
 
 MAX_TAGS = 32
 """Of a node."""
@@ -48,7 +49,7 @@ class Nodes:
         limit = argument(arguments, "limit", int, len(found))
         if limit < 0:
             raise UsageError(f"'limit' must be 0 or more, not {limit}")
-        nodes = [self._told(state) for state in found[:limit]]
+        nodes = [self._told(state) async for part in slices(found[:limit]) for state in part]
         may_speak = sum(state.node.revoked_ms is None for state in found)
         return {"nodes": nodes, "meant": may_speak, "of": len(self._fleet.ingest.states)}
 
@@ -76,12 +77,13 @@ class Nodes:
             raise UsageError("no tags: give 'add' or 'remove', for example site:kiel")
         async with self._fleet.turn:
             labels = {}
-            for state in await self._meant(arguments):
-                label = self._label_of(state)
-                tags = (label.tags - remove) | add
-                if len(tags) > MAX_TAGS:
-                    raise UsageError(f"{state.node.name} would have {len(tags)} tags; at most {MAX_TAGS}")
-                labels[state.node.id] = replace(label, tags=tags)
+            async for part in slices(await self._meant(arguments)):
+                for state in part:
+                    label = self._label_of(state)
+                    tags = (label.tags - remove) | add
+                    if len(tags) > MAX_TAGS:
+                        raise UsageError(f"{state.node.name} would have {len(tags)} tags; at most {MAX_TAGS}")
+                    labels[state.node.id] = replace(label, tags=tags)
             return await self._save(labels, {})
 
     async def _groups(self, _: Caller, __: Arguments) -> dict[str, Any]:
@@ -119,7 +121,8 @@ class Nodes:
 
     async def _save(self, labels: dict[bytes, Label], names: dict[bytes, str]) -> dict[str, Any]:
         await asyncio.to_thread(self._fleet.tables.save_labels, labels, names)
-        self._fleet.set_labels(labels, names)
+        async for part in slices(labels.items()):
+            self._fleet.set_labels(dict(part), {node: names[node] for node, _ in part if node in names})
         return {"nodes": [node.hex() for node in labels]}
 
     def _told(self, state: NodeState) -> dict[str, Any]:

@@ -34,9 +34,9 @@ class FleetService:
     def __init__(
         self, ingest: Ingest, registry: Registry, now: Callable[[], Moment], flush: Callable[[], None]
     ) -> None:
-        self._registry = registry
-        fleet = Fleet(ingest, Tables(registry), lambda: now().utc_ms, time.monotonic)
-        self._fleet = fleet
+        self._fleet = fleet = Fleet(ingest, Tables(registry), lambda: now().utc_ms, time.monotonic)
+        self.turn = fleet.turn
+        """Who changes the registry or what was read of it holds this."""
         self._nodes = Nodes(fleet)
         self._twins = Twins(fleet, registry.desired(), flush)
         self._commands = Commands(fleet, now, flush)
@@ -49,8 +49,8 @@ class FleetService:
             part.add_to(operations)
 
     def registry_changed(self) -> None:
-        """By another process."""
-        self._twins.adopt(self._registry.desired())
+        """By another process; ingest has its settings already."""
+        self._twins.adopt(self._fleet.ingest.orders.desired)
 
     def labels_of(self, node: bytes) -> Mapping[str, Any]:
         """Tags, place, owner and parent of a node, those that it has."""

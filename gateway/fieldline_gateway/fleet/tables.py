@@ -151,16 +151,18 @@ class Tables:
             (job, job, node, node, limit),
         )
 
-    def cancel(self, now_ms: int, *, command: int | None = None, job: int | None = None) -> list[int]:
-        """Take back what has no result yet, of a command or a job; the ids."""
+    def cancel(
+        self, now_ms: int, *, command: int | None = None, job: int | None = None
+    ) -> list[tuple[bytes, int]]:
+        """Take back what has no result yet, of a command or a job; (node, id) of each."""
         with self._registry.transaction() as db:
-            rows = db.execute(
-                "UPDATE command SET status = ? WHERE status IS NULL AND (id = ? OR job = ?) RETURNING id",
+            rows: list[tuple[bytes, int]] = db.execute(
+                "UPDATE command SET status = ? WHERE status IS NULL AND (id = ? OR job = ?) RETURNING node, id",
                 (CANCELLED, command, job),
             ).fetchall()
             if job is not None:
                 db.execute("UPDATE job SET stopped_ms = ? WHERE id = ? AND stopped_ms IS NULL", (now_ms, job))
-        return [row[0] for row in rows]
+        return rows
 
     def expire(self, now_ms: int, status: int) -> None:
         """Give those whose time is over this status."""

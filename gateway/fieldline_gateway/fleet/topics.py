@@ -22,7 +22,14 @@ from typing import Any
 
 from fieldline_gateway.errors import ForbiddenError, GatewayError, UsageError
 from fieldline_gateway.fleet.twin_operations import Change
-from fieldline_gateway.fleet.twins import TwinError, delta_message, documents_message, parse, rejected
+from fieldline_gateway.fleet.twins import (
+    MAX_BYTES,
+    TwinError,
+    delta_message,
+    documents_message,
+    parse,
+    rejected,
+)
 from fieldline_gateway.fleet.view import UnknownNode
 from fieldline_gateway.mqtt.broker import Broker
 from fieldline_gateway.mqtt.codec import reasons
@@ -102,7 +109,9 @@ class TwinTopics:
         if session is None or not known:
             self._broker.counts["refused_topics"] += 1
             return reasons.NOT_AUTHORISED  # what is told here is told by the gateway alone
-        request = _Request(levels[1], levels[2], payload, session)
+        request = _Request(
+            levels[1], levels[2], payload[: MAX_BYTES + 1], session
+        )  # what is longer is only refused
         if self._caller(session.who) is None:
             self._broker.counts["refused_requests"] += 1
             self._reject(request, _nobody(), None, alone=True)

@@ -14,9 +14,10 @@ from typing import Any
 from fieldline_gateway.errors import GatewayError, UsageError
 from fieldline_gateway.fleet import settings, twins
 from fieldline_gateway.fleet.twins import Document, TwinError
-from fieldline_gateway.fleet.view import SLICE, Fleet
+from fieldline_gateway.fleet.view import Fleet
 from fieldline_gateway.ingest.node import NodeState
 from fieldline_gateway.operations import Arguments, Caller, Operations, argument
+from fieldline_gateway.slices import slices, staying
 from fieldline_wire.messages import Config
 
 OWN = ("config", "config_version", "config_refused")
@@ -25,6 +26,8 @@ MAX_VERSION = 2**32 - 1
 """wire.md 5.11: four bytes."""
 _OWN_MAX_BYTES = 64 * 1024
 """A twin with what its node reports: 255 settings by name, beside all that a person may write."""
+_SAID = 20
+"""Nodes in a slice of what they report: each says all its settings."""
 _NO_CONFIG = (0, Config(0).to_bytes())
 
 Desired = tuple[int, bytes]
@@ -84,7 +87,8 @@ class Twins:
         found = await self._fleet.select(argument(arguments, "target", str))
         if not found:
             raise UsageError("the target means no node; `fieldline fleet ls TARGET` shows what it means")
-        await self._change({state.node.id: state for state in found}, request)
+        with staying(len(found)):
+            await self._change({state.node.id: state for state in found}, request)
         return {"nodes": [state.node.id.hex() for state in found]}
 
     async def _delete(self, _: Caller, arguments: Arguments) -> dict[str, Any]:
@@ -113,36 +117,39 @@ class Twins:
         before: dict[bytes, Document] = {}
         changed: dict[bytes, Document] = {}
         async with self._fleet.turn:
-            for at, (node, state) in enumerate(states.items(), 1):
-                if at % SLICE == 0:
-                    await asyncio.sleep(0)
-                before[node] = self._document(state)
-                changed[node], told, _ = twins.update(before[node], request, now_s)
-            await self._save(changed)
-            self._tell(before, changed, told.get("clientToken"))
+            async for part in slices(states.items()):
+                for node, state in part:
+                    before[node] = self._document(state)
+                    changed[node], told, _ = twins.update(before[node], request, now_s)
+            await self._save(changed, before, told.get("clientToken"))
         return told
 
-    def _tell(
-        self, before: Mapping[bytes, Document], after: Mapping[bytes, Document], token: str | None
+    async def _save(
+        self,
+        changed: Mapping[bytes, Document],
+        before: Mapping[bytes, Document] | None = None,
+        token: str | None = None,
     ) -> None:
-        changes = [Change(node, before.get(node, {}), document, token) for node, document in after.items()]
+        """Twins, and what follows for their nodes. `before`: they were updated, and watchers are told."""
+        desired: dict[bytes, Desired] = {}
+        async for part in slices(changed.items()):
+            for node, document in part:
+                if (following := self._following(node, document)) is not None:
+                    desired[node] = following
+        await asyncio.to_thread(self._fleet.tables.save_twins, changed, desired)
+        async for part in slices(changed.items()):
+            self._fleet.set_twins(dict(part))
+            for node, _ in part:
+                if node in desired:
+                    self._desired[node] = desired[node]
+                    self._fleet.ingest.orders.desire(node, *desired[node])
+            self._flush()
+            if before is not None:
+                self._tell([Change(node, before[node], document, token) for node, document in part])
+
+    def _tell(self, changes: Sequence[Change]) -> None:
         for tell in self.on_change:
             tell(changes)
-
-    async def _save(self, changed: Mapping[bytes, Document]) -> None:
-        """Twins, and what follows for their nodes."""
-        desired = {}
-        for at, (node, document) in enumerate(changed.items(), 1):
-            if at % SLICE == 0:
-                await asyncio.sleep(0)
-            if (following := self._following(node, document)) is not None:
-                desired[node] = following
-        await asyncio.to_thread(self._fleet.tables.save_twins, changed, desired)
-        self._fleet.set_twins(changed)
-        self._desired |= desired
-        for node, (version, message) in desired.items():
-            self._fleet.ingest.desire(node, version, message)
-        self._flush()
 
     def _following(self, node: bytes, document: Document) -> Desired | None:
         """The Config that this twin wants and that is not the wanted one yet. TwinError 400 where it is none."""
@@ -171,23 +178,31 @@ class Twins:
             return
         async with self._fleet.turn:
             waiting, ingest.reported = ingest.reported, {}
-            changed: dict[bytes, Document] = {}
-            for node, config in waiting.items():
+            with staying(len(waiting)):
+                await self._keep(waiting, now_s)
+
+    async def _keep(self, waiting: dict[bytes, Config], now_s: int) -> None:
+        changes: list[Change] = []
+        async for part in slices(waiting.items(), _SAID):
+            for node, config in part:
                 document = self._fleet.twins.get(node, {})
                 before, after = document.get("reported", {}), settings.reported(config)
                 own = {key: before.get(key) for key in OWN}
                 if {**dict.fromkeys(OWN), **after} == own:
                     continue  # it says again what is known
                 request = {"state": {"reported": twins.replacing(own, after)}}
-                changed[node] = twins.update(document, request, now_s, _OWN_MAX_BYTES)[0]
-            try:
-                await asyncio.to_thread(self._fleet.tables.save_twins, changed, {})
-            except GatewayError:
-                ingest.reported = waiting | ingest.reported
-                raise
-            before = {node: self._fleet.twins.get(node, {}) for node in changed}
-            self._fleet.set_twins(changed)
-            self._tell(before, changed, None)
+                new = twins.update(document, request, now_s, _OWN_MAX_BYTES)[0]
+                changes.append(Change(node, document, new, None))
+        changed = {change.node: change.after for change in changes}
+        try:
+            await asyncio.to_thread(self._fleet.tables.save_twins, changed, {})
+        except GatewayError:
+            ingest = self._fleet.ingest
+            ingest.reported = waiting | ingest.reported
+            raise
+        async for some in slices(changes):
+            self._fleet.set_twins({change.node: change.after for change in some})
+            self._tell(some)
 
     # --- words
 

@@ -42,7 +42,7 @@ class TwinError(UsageError):
 def parse(payload: bytes) -> Any:
     """The request in these bytes; TwinError 413 or 400."""
     if len(payload) > MAX_BYTES:
-        raise TwinError(413, f"the request has {len(payload)} bytes; at most {MAX_BYTES}")
+        raise TwinError(413, f"the request has more than {MAX_BYTES} bytes")
     try:
         return json.loads(payload or b"{}", parse_constant=_no_number)
     except (ValueError, RecursionError):

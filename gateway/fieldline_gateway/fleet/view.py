@@ -17,12 +17,11 @@ from fieldline_gateway.fleet.targets import Subject, compile_target
 from fieldline_gateway.fleet.twins import SECTIONS, Document, delta
 from fieldline_gateway.ingest.node import NodeState
 from fieldline_gateway.ingest.rules import Ingest
+from fieldline_gateway.slices import slices
 from fieldline_wire import codes
 from fieldline_wire.errors import PeerError
 from fieldline_wire.messages import Hello
 
-SLICE = 200
-"""Nodes in a turn of the event loop: about a millisecond."""
 PATIENCE_S = 5.0
 """A target that takes longer was made to."""
 
@@ -95,16 +94,17 @@ class Fleet:
         """The nodes that a target means. TargetError where it means nothing; UsageError where it takes too long."""
         test = compile_target(target, self.groups)
         deadline = self._monotonic() + PATIENCE_S
-        found = []
-        for at, state in enumerate(list(self.ingest.states.values()), 1):
-            if at % SLICE == 0:
-                await asyncio.sleep(0)
-                if self._monotonic() > deadline:
-                    raise UsageError(
-                        f"the target takes over {PATIENCE_S:.0f} s: use a simpler expression behind E@"
-                    )
-            if (revoked or state.node.revoked_ms is None) and test(self.subject(state)):
-                found.append(state)
+        found: list[NodeState] = []
+        async for part in slices(list(self.ingest.states.values())):
+            if self._monotonic() > deadline:
+                raise UsageError(
+                    f"the target takes over {PATIENCE_S:.0f} s: use a simpler expression behind E@"
+                )
+            found += (
+                state
+                for state in part
+                if (revoked or state.node.revoked_ms is None) and test(self.subject(state))
+            )
         return found
 
     def one(self, text: str) -> NodeState:

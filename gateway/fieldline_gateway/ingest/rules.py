@@ -6,7 +6,7 @@ peer sends is a record, an answer, or a counted refusal; nothing that it sends r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from fieldline_gateway import logs
 from fieldline_gateway.errors import StoreHeld
@@ -18,6 +18,7 @@ from fieldline_gateway.ingest.limits import NO_LIMITS, Limit, LimitRules
 from fieldline_gateway.ingest.node import NodeState
 from fieldline_gateway.ingest.numbered import Numbered, StorePort
 from fieldline_gateway.ingest.odd import Oddities
+from fieldline_gateway.ingest.orders import Orders
 from fieldline_gateway.ingest.quarantine import Quarantine
 from fieldline_gateway.ingest.refusals import Refusals
 from fieldline_gateway.records import (
@@ -33,12 +34,11 @@ from fieldline_gateway.records import (
     Position,
     Record,
 )
-from fieldline_gateway.registry import Command, Node
+from fieldline_gateway.registry import Node
 from fieldline_wire import messages
 from fieldline_wire.errors import PeerError
 from fieldline_wire.messages import (
     HELLO_WANTS_TIME,
-    RESULT_TAKEN,
     Config,
     Gap,
     Hello,
@@ -54,10 +54,6 @@ CLONE_MS = 60_000
 """A message of an older boot from another link, so soon after one on the first, is a second device."""
 CLONE_TIMES = 3
 """Messages of an older boot with ascending counters that make a second device of a repeat."""
-COMMAND_RETRY_MS = 10_000
-"""A command that a node was told and did not answer is told again when the node next speaks after this."""
-MAX_TTL_S = 0xFFFF
-"""wire.md 5.12: two bytes."""
 
 
 class Ingest:
@@ -81,14 +77,7 @@ class Ingest:
         """The buckets of the nodes that spoke."""
         self.numbered = Numbered(store, self.downlinks, self.refusals, self.changed)
         self._store = store
-        self.desired: dict[bytes, tuple[int, bytes]] = {}
-        self._commands: dict[bytes, list[Command]] = {}
-        self.told: dict[bytes, tuple[int, int]] = {}
-        """(command id, monotonic ms) of the command that each node was told last in this run."""
-        self.taken: set[int] = set()
-        """Commands that their node is at."""
-        self._withdrawn: set[tuple[bytes, int]] = set()
-        """Commands that were taken back after they were told: what the node says of them still counts."""
+        self.orders = Orders(self.states, self.downlinks)
 
     def set_nodes(self, nodes: Iterable[Node]) -> None:
         """The enrolled nodes: new ones are added, of known ones key and name are replaced."""
@@ -100,80 +89,6 @@ class Ingest:
                 if state.node.key != node.key:
                     self.oddities.known_key_changed(node.id)
                 state.enrolled_anew(node)
-
-    def set_desired(self, desired: Mapping[bytes, tuple[int, bytes]]) -> None:
-        """Desired version and Config message of each node that has one."""
-        self.desired = dict(desired)
-
-    def desire(self, node: bytes, version: int, message: bytes) -> None:
-        """The registry has this for a node: it goes down now, or with the node's next Hello."""
-        self.desired[node] = (version, message)
-        state = self.states.get(node)
-        if state is not None and state.link is not None:
-            self.downlinks.say_bytes(state, message)
-
-    def set_commands(self, commands: Iterable[Command]) -> None:
-        """The commands that wait for a result."""
-        done = {(node, command) for node, command, _, _ in self.results}
-        self._commands = {}
-        for command in commands:
-            if (command.node, command.id) not in done:
-                self._commands.setdefault(command.node, []).append(command)
-
-    def add_commands(self, now: Moment, commands: Iterable[Command]) -> None:
-        """These are in the registry, too; a node that was heard is told the first of its own now."""
-        for command in commands:
-            waiting = self._commands.setdefault(command.node, [])
-            waiting.append(command)
-            state = self.states.get(command.node)
-            if len(waiting) == 1 and state is not None and state.link is not None:
-                self._tell_command(now, state)
-
-    def withdraw(self, ids: Iterable[int]) -> int:
-        """Commands that are taken back; how many of them their nodes were told already."""
-        gone = set(ids)
-        told = {(node, command) for node, (command, _) in self.told.items() if command in gone}
-        self._withdrawn |= told
-        for node, waiting in list(self._commands.items()):
-            self._keep(node, [command for command in waiting if command.id not in gone])
-        return len(told)
-
-    def drop_late(self, utc_ms: int) -> None:
-        """Forget commands whose time is over."""
-        for node, waiting in list(self._commands.items()):
-            self._keep(node, [command for command in waiting if command.until_ms > utc_ms])
-
-    def waiting(self, node: bytes) -> int:
-        """How many commands wait for a node."""
-        return len(self._commands.get(node, ()))
-
-    def _keep(self, node: bytes, waiting: list[Command]) -> None:
-        if waiting:
-            self._commands[node] = waiting
-        else:
-            self._commands.pop(node, None)
-
-    def _tell_command(self, now: Moment, state: NodeState) -> None:
-        """The first that waits and is not too late; one at a time, so that a node has it among its last 8 ids."""
-        node = state.node.id
-        waiting = [
-            command for command in self._commands.get(node, ()) if command.until_ms - now.utc_ms >= 1000
-        ]
-        self._keep(node, waiting)
-        if waiting:
-            command = waiting[0]
-            ttl = min((command.until_ms - now.utc_ms) // 1000, MAX_TTL_S)
-            self.downlinks.say(state, messages.Command(command.id, command.code, command.argument, ttl))
-            self.told[node] = (command.id, now.mono_ms)
-
-    def _tell_again(self, came: Came) -> None:
-        """The node is here, and what it was told may not have reached it."""
-        node = came.header.node
-        if node in self._commands:
-            told = self.told.get(node)
-            first = self._commands[node][0].id
-            if told is None or told[0] != first or came.now.mono_ms - told[1] >= COMMAND_RETRY_MS:
-                self._tell_command(came.now, came.state)
 
     def receive(self, now: Moment, link: str, sealed: bytes) -> None:
         """A sealed message came in on a link."""
@@ -210,7 +125,7 @@ class Ingest:
             return
         if self._allows(came, message):
             self._take(came, message)
-            self._tell_again(came)
+            self.orders.spoke(came.now, came.state)
 
     def durable(self, position: Position) -> None:
         """The log of this class is on disk up to here."""
@@ -275,14 +190,13 @@ class Ingest:
         else:
             for cls, _, _ in hello.classes:
                 self.downlinks.ack(state, cls)
-        desired = self.desired.get(came.header.node)
-        if desired is not None and desired[0] != hello.config_version:
-            self.downlinks.say_bytes(state, desired[1])
-        self._tell_command(came.now, state)
+        self.orders.greeted(came.now, state, hello.config_version)
 
     def _config(self, came: Came, config: Config) -> None:
+        node = came.header.node
         came.state.config_version = config.version
-        self.reported[came.header.node] = config
+        self.reported[node] = config
+        self.orders.configured(node, config)
         if config.refused is not None:
             sensor, key, why = config.refused
             logs.event(
@@ -292,15 +206,7 @@ class Ingest:
 
     def _result(self, came: Came, result: Result) -> None:
         node = came.header.node
-        waiting = self._commands.get(node, [])
-        known = any(command.id == result.id for command in waiting) or (node, result.id) in self._withdrawn
-        if known and result.status == RESULT_TAKEN:
-            self.taken.add(result.id)
-            self.told[node] = (result.id, came.now.mono_ms)
-        elif known:
-            self.taken.discard(result.id)
-            self._withdrawn.discard((node, result.id))
-            self._keep(node, [command for command in waiting if command.id != result.id])
+        if self.orders.answered(came.now, node, result):
             self.results.append((node, result.id, result.status, result.payload))
         self._append(came.state, came.record(LIVE, KIND_RESULT, came.now.utc_ms, TIME_ARRIVAL))
 

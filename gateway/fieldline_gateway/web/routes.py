@@ -20,6 +20,7 @@ from starlette.routing import Route
 from fieldline_gateway import logs
 from fieldline_gateway.errors import ForbiddenError, GatewayError, UsageError
 from fieldline_gateway.operations import Caller, Operations
+from fieldline_gateway.slices import dumps
 from fieldline_gateway.web import metrics
 from fieldline_gateway.web.events import Events
 from fieldline_gateway.web.files import START, PageFiles
@@ -149,7 +150,7 @@ class Routes:
         caller = self._caller(request)
         arguments = await _json(request, MAX_BODY)
         result = await self._operations.call(caller, request.path_params["operation"], arguments)
-        return JSONResponse({"result": result}, headers=NO_STORE)
+        return Response(await dumps({"result": result}), headers=NO_STORE, media_type="application/json")
 
     async def _stream(self, request: Request) -> Response:
         self._caller(request)

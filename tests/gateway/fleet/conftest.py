@@ -61,14 +61,14 @@ class World:
         self.store = Store()
         self.ingest = Ingest(self.store, 1, 1)
         self.ingest.set_nodes(self.registry.nodes())
-        self.ingest.set_desired(self.registry.desired())
-        self.ingest.set_commands(self.registry.open_commands(self.utc_ms()))
+        self.ingest.orders.set_desired(self.registry.desired())
+        self.ingest.orders.set_commands(self.registry.open_commands(self.utc_ms()))
         self.operations = Operations()
         self.fleet = Fleet(self.ingest, Tables(self.registry), self.utc_ms, lambda: self.ms / 1000)
-        self.twins = Twins(self.fleet, self.registry.desired(), lambda: None)
+        self.twins = Twins(self.fleet, self.registry.desired(), self.flush)
         Nodes(self.fleet).add_to(self.operations)
         self.twins.add_to(self.operations)
-        self.commands = Commands(self.fleet, lambda: Moment(self.utc_ms(), self.ms), lambda: None)
+        self.commands = Commands(self.fleet, lambda: Moment(self.utc_ms(), self.ms), self.flush)
         self.commands.add_to(self.operations)
 
     def utc_ms(self) -> int:
@@ -78,6 +78,11 @@ class World:
         for one in sealed:
             self.ms += 1
             self.ingest.receive(Moment(self.utc_ms(), self.ms), "tty0", one)
+
+    def flush(self) -> None:
+        """What came for nodes is said to them."""
+        while self.ingest.orders:
+            self.ingest.orders.tell_some(Moment(self.utc_ms(), self.ms), 3)
 
     def down(self, node: FakeNode) -> list[object]:
         """What goes down to this node now; what is for others is lost."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fieldline_gateway.errors import UsageError
 from fieldline_gateway.fleet.commands import MAX_WAITING, decode, encode
-from fieldline_gateway.ingest.rules import COMMAND_RETRY_MS
+from fieldline_gateway.ingest.orders import RETRY_MS
 from fieldline_wire.messages import Command, Result
 from tests.fakes.gateway_node import FakeNode
 from tests.gateway.fleet.conftest import World
@@ -41,7 +41,7 @@ async def test_one_at_a_time_in_order_each_until_it_is_answered(world: World) ->
     assert (first.code, first.argument, first.ttl) == (3, b"\x03", 3600)
     world.hears(node.report(1))
     assert commands(world, node) == [], "it was told a moment ago"
-    world.ms += COMMAND_RETRY_MS
+    world.ms += RETRY_MS
     world.hears(node.report(2))
     assert [again.id for again in commands(world, node)] == [first.id]
     world.hears(node.seal(Result(first.id, 1).to_bytes()))
@@ -101,7 +101,7 @@ async def test_what_is_taken_back_is_not_sent_and_what_was_told_may_still_be_ans
     world.hears(node.hello())
     assert [told.id for told in commands(world, node)] == [second]
     assert await world.call("command.cancel", command=second) == {"cancelled": 1, "told": 1}
-    world.ms += COMMAND_RETRY_MS
+    world.ms += RETRY_MS
     world.hears(node.report(1))
     assert commands(world, node) == []
     assert await states(world) == ["cancelled", "cancelled"]
@@ -201,3 +201,19 @@ def test_any_command_can_be_told_in_words(code: int, payload: bytes) -> None:
 def test_the_words_are_those_of_the_wire() -> None:
     assert encode({"command": "erase", "stream": 7}) == (6, b"\0\0\0\7", "erase stream=7")
     assert encode({"command": "output", "pin": 2, "level": 1})[:2] == (4, b"\2\1")
+
+
+async def test_what_is_too_late_does_not_count_as_waiting(world: World) -> None:
+    """Of a node that is away: nobody tells it anything, so nobody looks at the time."""
+    away = world.nodes[1].id
+    for ttl_s in (5, 600, 5):
+        await send(world, "fan-2", ttl_s=ttl_s)
+    world.ms += 4000
+    await world.commands.keep()
+    assert world.ingest.orders.waiting(away) == 3
+    world.ms += 1000
+    await world.commands.keep()
+    assert world.ingest.orders.waiting(away) == 1
+    world.ms += 600_000
+    await world.commands.keep()
+    assert world.ingest.orders.waiting(away) == 0 and await states(world) == ["expired"] * 3

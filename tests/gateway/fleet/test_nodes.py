@@ -90,7 +90,7 @@ async def test_a_reader_looks_and_does_not_label(world: World) -> None:
 
 
 async def test_a_target_that_takes_too_long_ends(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fieldline_gateway.fleet.view.SLICE", 1)
+    monkeypatch.setattr("fieldline_gateway.slices.SLICE", 1)
     monkeypatch.setattr(world.fleet, "_monotonic", iter([0.0, 1.0, 99.0]).__next__)
     with pytest.raises(UsageError, match="takes over"):
         await world.call("nodes.list")

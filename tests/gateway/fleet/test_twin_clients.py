@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from fieldline_gateway import config
+from fieldline_gateway import cli, config
 from fieldline_gateway.callers import Callers
 from fieldline_gateway.errors import RegistryError
 from fieldline_gateway.fleet.topics import MAX_WAITING, TwinTopics
@@ -332,3 +332,15 @@ def test_a_token_is_not_taken_where_others_read_along(tmp_path: Path) -> None:
         path.write_text(f'[listener]\nnodes = true\ninsecure = true\nbind = "{bind}"\n')
         found = config.load(path).listener
         assert found is not None and found.private_way is private
+
+
+def test_check_says_who_may(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "p").write_text(f"scada:{hash_password(b'x')}\n")
+    path = tmp_path / "gateway.toml"
+    for lines, said in (
+        ('password_file = "p"\noperators = ["scada"]', "for whoever has a token, scada (operator)"),
+        ('bind = "0.0.0.0:0"\ninsecure = true', "for nobody"),
+    ):
+        path.write_text(f"[listener]\nnodes = true\n{lines}\n")
+        assert cli.main(["check", "-c", str(path)]) == 0
+        assert f"twins     over MQTT {said}\n" in capsys.readouterr().out

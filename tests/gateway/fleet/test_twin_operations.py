@@ -12,6 +12,7 @@ from fieldline_gateway.errors import RegistryError, UsageError
 from fieldline_gateway.fleet import settings
 from fieldline_gateway.fleet.twins import TwinError
 from fieldline_gateway.ingest import checkpoint
+from fieldline_gateway.ingest.orders import RETRY_MS
 from fieldline_wire.messages import Config
 from tests.fakes.gateway_node import FakeNode
 from tests.gateway.fleet.conftest import World
@@ -229,3 +230,49 @@ def test_any_json_is_settings_or_refused(config: Any) -> None:
     except UsageError:
         return
     assert settings.to_wire(settings.from_wire(rows)) == rows
+
+
+async def test_settings_that_have_no_answer_are_told_again_when_the_node_speaks(world: World) -> None:
+    node = world.nodes[0]
+    world.hears(node.hello())
+    world.down(node)
+    await world.call("twin.update", node="fan-1", state={"desired": {"config": {"report_ms": 5000}}})
+    (config,) = world.down(node)  # and is lost
+    world.hears(node.report(1))
+    assert configs(world, node) == [], "it was told a moment ago"
+    world.ms += RETRY_MS
+    world.hears(node.report(2))
+    assert configs(world, node) == [config]
+    world.hears(node.seal(Config(config.version, config.settings, reported=True).to_bytes()))
+    world.ms += RETRY_MS
+    world.hears(node.report(3))
+    assert configs(world, node) == []
+
+
+async def test_settings_are_told_after_a_restart_though_the_node_does_not_greet(world: World) -> None:
+    node = world.nodes[0]
+    world.hears(node.hello())
+    world.checkpointed()
+    await world.call("twin.update", node="fan-1", state={"desired": {"config": {"report_ms": 5000}}})
+    world.down(node)  # lost with the gateway
+    world.again()
+    world.hears(node.report(1))
+    (config,) = configs(world, node)
+    world.hears(node.report(2))
+    assert configs(world, node) == []
+    world.hears(node.seal(Config(config.version, config.settings, reported=True).to_bytes()))
+    await world.twins.keep_reported()
+    assert "delta" not in (await world.call("twin.get", node="fan-1"))["state"]
+
+
+async def test_settings_that_were_refused_are_not_told_again_and_again(world: World) -> None:
+    node = world.nodes[0]
+    world.hears(node.hello())
+    await world.call("twin.update", node="fan-1", state={"desired": {"config": {"report_ms": 5000}}})
+    world.down(node)
+    world.hears(node.seal(Config(0, [], reported=True, refused=(255, 2, 2)).to_bytes()))
+    world.ms += RETRY_MS
+    world.hears(node.report(1))
+    assert configs(world, node) == []
+    await world.call("twin.update", node="fan-1", state={"desired": {"config": {"report_ms": 6000}}})
+    assert [config.version for config in configs(world, node)] == [2], "another wish is told"
