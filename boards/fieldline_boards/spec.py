@@ -17,8 +17,8 @@ SELECTOR_BYTES = 4096
 UPDATE_MPY_BYTES = 45056
 """44 kB: what is in flash for updates and in memory only while there is one, unless a board's TOML says otherwise."""
 
-UPDATE_HEAP_BYTES = 180224
-"""176 kB: of heap while there is an update, unless a board's TOML says otherwise."""
+UPDATE_HEAP_BYTES = 172032
+"""168 kB: of heap while there is an update, unless a board's TOML says otherwise."""
 
 Pin = int | str
 """A GPIO number, or a name that machine.Pin knows ("LED")."""
