@@ -49,7 +49,7 @@ _SELECTOR = (
 _UPDATES = (
     "fieldline_wire/update/",
     f"{_NODE}/updates.",
-    *(f"{_DRIVERS}{name}." for name in ("inflate", "selector", "slots", "updates")),
+    *(f"{_DRIVERS}{name}." for name in ("inflate", "mounted", "selector", "slots", "updates")),
 )
 # Of no use without the selector
 _WITH_SELECTOR = (*_UPDATES, f"{_NODE}/standby.", f"{_DRIVERS}loader.")

@@ -17,6 +17,9 @@ SELECTOR_BYTES = 4096
 UPDATE_MPY_BYTES = 45056
 """44 kB: what is in flash for updates and in memory only while there is one, unless a board's TOML says otherwise."""
 
+UPDATE_HEAP_BYTES = 172032
+"""168 kB: of heap while there is an update, unless a board's TOML says otherwise."""
+
 Pin = int | str
 """A GPIO number, or a name that machine.Pin knows ("LED")."""
 
@@ -151,6 +154,8 @@ class Budget:
     """With the node in the board's image, so that its code runs from flash."""
     update_mpy_bytes: int = UPDATE_MPY_BYTES
     """Of .mpy that are loaded for an update alone."""
+    update_heap_bytes: int = UPDATE_HEAP_BYTES
+    """As heap_bytes, while there is an update, and from it until the next start."""
     selector_bytes: int = SELECTOR_BYTES
     """Of .mpy: what chooses and checks the slot of a boot (update.md 8.8)."""
 

@@ -33,7 +33,7 @@ _MOST_RETRIES = const(3)
 _TELL_AGAIN_MS = const(60000)  # update.md 9.2
 _RESTART_AFTER_MS = const(2000)  # of PENDING: the Status goes out, acks come in
 _IDLE_MS = const(60000)
-_DONE_AFTER_MS = const(20000)  # at rest: an offer may follow what a gateway asked
+_DONE_AFTER_MS = const(10000)  # at rest: an offer may follow what a gateway asked
 _DOWNLINKS = (Offer, Chunk, Ask, Abort)
 
 

@@ -54,7 +54,7 @@ def test_both_forms_have_the_same_modules_but_those_of_updates(tmp_path: Path) -
     left_out = {path.rpartition(".")[0] for path in tree(tmp_path / "files")} - frozen
     drivers = {
         f"fieldline_node/drivers/micropython/{name}"
-        for name in ("inflate", "loader", "selector", "slots", "updates")
+        for name in ("inflate", "loader", "mounted", "selector", "slots", "updates")
     }
     rest = {path for path in left_out - drivers if not path.startswith("fieldline_wire/update/")}
     assert drivers <= left_out and rest == {"boot", "fieldline_node/standby", "fieldline_node/updates"}

@@ -23,6 +23,11 @@ class UpdateServer:
         self._offered = None  # number of the Status that was answered by the offer
         peer.also = self._take
 
+    def listen(self):
+        """Asks how the node is, and whenever it says something."""
+        self.peer.also = self._take
+        self.peer.send(Ask(0))
+
     def offer(self, release):
         """Offers `release` from now on; asks how the node is."""
         self.release = release

@@ -41,11 +41,11 @@ def image(sequence: int) -> bytes:
     return build_image(files)
 
 
-def releases() -> dict[int, Release]:
-    """By sequence, 1 to LAST; deltas from the last good one."""
+def releases(last: int = LAST) -> dict[int, Release]:
+    """By sequence, 1 to `last`; deltas from the last good one."""
     made: dict[int, Release] = {}
     base: tuple[bytes, ...] = ()
-    for sequence in range(1, LAST + 1):
+    for sequence in range(1, last + 1):
         content = image(sequence)
         made[sequence] = material.release(content, sequence, base, board="pico", abi=ABI)
         if good(sequence):

@@ -1,5 +1,5 @@
 # main.py of a Pico in test_on_rp2040.py: the node's own selector, updater and outbox, the gateway's part from files.
-# One update after the other, without an end; each is confirmed or, where the image says so, ends in a reset.
+# `start` is what boot.py left. One update after the other, without an end; each is confirmed or, where the image says so, ends in a reset.
 import json
 import os
 import sys
@@ -36,7 +36,7 @@ def main():
 
     port = open_updates(board, NODE, os.urandom)
     record = port.journal.record
-    print("boot", port.slot, record.state, record.reason, record.sequence)
+    print("boot", start[0], record.state, record.reason, record.sequence)
     if record.state == TRIAL:
         import slotname  # from the slot
 

@@ -21,7 +21,8 @@ from fieldline_wire.update.delta import WINDOW_BITS, Patch
 from fieldline_wire.update.envelope import open_envelope
 from fieldline_wire.update.manifest import Manifest
 from fieldline_wire.update.messages import Status
-from fieldline_wire.update.root import Root, verify_steps
+from fieldline_wire.update.root import Root
+from fieldline_wire.update.root_file import verify_steps
 from fieldline_wire.update.slots import PAGES, SlotJournal, read_record
 from fieldline_wire.update.standing import blank, root_facts
 from fieldline_wire.update.token import open_token

@@ -109,7 +109,7 @@ class NoCrc(SlotJournal):
     def mount(self) -> None:
         real = slots.read_record
         slots.read_record = lambda page: (
-            slots.Record(*slots.struct.unpack(slots._FORMAT, bytes(page[: slots._SIZE]))[2:])
+            slots.Record(*slots.struct.unpack(slots._FORMAT, bytes(page[: slots._SIZE]))[1:])
             if bytes(page[:2]) == b"FU"
             else None
         )

@@ -8,7 +8,7 @@ import hashlib
 
 from fieldline_wire.codes import const
 from fieldline_wire.errors import Refused
-from fieldline_wire.update import ed25519, lms, romfs
+from fieldline_wire.update import lms
 from fieldline_wire.update.codes import (
     ABI,
     CLASS,
@@ -26,7 +26,6 @@ from fieldline_wire.update.codes import (
     TOO_LARGE,
     VENDOR,
 )
-from fieldline_wire.update.delta import WINDOW_BITS, Patch
 from fieldline_wire.update.envelope import ED25519, LMS, open_envelope, to_be_signed
 from fieldline_wire.update.manifest import (
     BASE_SIZE,
@@ -108,6 +107,8 @@ def check_lms(envelope: bytes, key: bytes) -> None:
 
 def check_ed25519(envelope: bytes, key: bytes):  # type: ignore[no-untyped-def]
     """Slices; Refused where the envelope's Ed25519 signature is wrong."""
+    from fieldline_wire.update import ed25519
+
     manifest, signature, _ = open_envelope(envelope)
     right = False
     for result in ed25519.steps(key, to_be_signed(ED25519, manifest), signature):
@@ -140,6 +141,8 @@ def make_image(manifest: Manifest, payload: Payload, image, read, read_base, bas
     for sector in range(_sectors(manifest.size)):
         image.erase(sector)
         yield None
+    from fieldline_wire.update.delta import WINDOW_BITS, Patch
+
     stream = inflate(read, payload.size, WINDOW_BITS)
     if payload.encoding != ENCODING_DELTA:
         base_size = 0
@@ -158,6 +161,8 @@ def check_image(manifest: Manifest, read):  # type: ignore[no-untyped-def]
     for step in check_digest(read, manifest.size, manifest.digest, IMAGE_DIGEST):
         yield step
     if manifest.component == COMPONENT_APP:
+        from fieldline_wire.update import romfs
+
         romfs.index(read, manifest.size)
 
 

@@ -1,4 +1,4 @@
-"""A ROMFS image (update.md 2; MicroPython's extmod/vfs_rom.c): its files, and a read-only file system of them.
+"""A ROMFS image (update.md 2; MicroPython's extmod/vfs_rom.c): its files.
 
 Rules: every length and offset is checked against what holds it before it is used; bounds of 2.3. The image is read
 where it lies, through read(at, count). RAM: an entry a file.
@@ -18,11 +18,7 @@ _DATA = const(2)
 _POINTER = const(3)
 _DIRECTORY = const(4)
 _FILE = const(5)
-_FOLDER = const(0x4000)  # stat: S_IFDIR
-_REGULAR = const(0x8000)
 _MOST_VARUINT = const(4)  # bytes: 28 bits
-_ENOENT = const(2)
-_EROFS = const(30)
 
 
 def image_size(read) -> int:  # type: ignore[no-untyped-def]
@@ -112,73 +108,3 @@ def _varuint(data: bytes, at: int, end: int) -> tuple[int, int]:
         if data[used] < 0x80:
             return value, used + 1
     raise Refused(IMAGE_MALFORMED, "a number that does not end")
-
-
-class Mount:
-    """A read-only file system for MicroPython's vfs.mount().
-
-    `open_file(offset, size, text)` gives a file object over a part of the image.
-    """
-
-    def __init__(self, files: "dict[str, tuple[int, int]]", open_file) -> None:  # type: ignore[no-untyped-def]
-        self._files = files
-        self._open = open_file
-        self._here = ""
-
-    def mount(self, readonly: bool, mkfs: bool) -> None:
-        """Called by vfs.mount."""
-
-    def umount(self) -> None:
-        """Called by vfs.umount."""
-
-    def open(self, path: str, mode: str):  # type: ignore[no-untyped-def]
-        """A file; OSError where there is none, or where it is to be written."""
-        if "w" in mode or "a" in mode or "+" in mode:
-            raise OSError(_EROFS)
-        offset, size = self._find(path)
-        if size < 0:
-            raise OSError(_ENOENT)
-        return self._open(offset, size, "b" not in mode)
-
-    def stat(self, path: str) -> tuple[int, ...]:
-        """As os.stat; OSError where there is nothing."""
-        size = self._find(path)[1]
-        return (_FOLDER if size < 0 else _REGULAR, 0, 0, 0, 0, 0, max(size, 0), 0, 0, 0)
-
-    def ilistdir(self, path: str):  # type: ignore[no-untyped-def]
-        """As os.ilistdir; OSError where there is no such folder."""
-        folder = self._absolute(path)
-        if folder and self._find(path)[1] >= 0:
-            raise OSError(_ENOENT)
-        begin = folder + "/" if folder else ""
-        return iter(
-            [
-                (each[len(begin) :], _FOLDER if size < 0 else _REGULAR, 0, max(size, 0))
-                for each, (_, size) in self._files.items()
-                if each.startswith(begin) and "/" not in each[len(begin) :]
-            ]
-        )
-
-    def chdir(self, path: str) -> None:
-        """Makes a folder the one that relative paths begin at."""
-        if self._find(path)[1] >= 0:
-            raise OSError(_ENOENT)
-        self._here = self._absolute(path)
-
-    def getcwd(self) -> str:
-        """That folder."""
-        return "/" + self._here
-
-    def _absolute(self, path: str) -> str:
-        if not path.startswith("/") and self._here:
-            path = self._here + "/" + path
-        return path.strip("/")
-
-    def _find(self, path: str) -> tuple[int, int]:
-        path = self._absolute(path)
-        if path in ("", "."):
-            return 0, -1
-        found = self._files.get(path)
-        if found is None:
-            raise OSError(_ENOENT)
-        return found

@@ -1,7 +1,7 @@
 """The node root document, which names the release keys, and its change from version N to N+1 (update.md 6).
 
 Rules: what is in force is a document that was verified; a new one needs the threshold of the old holders and of its
-own. It is read from where it lies, a signature at a time: a file of 28 kB never stands in a node's memory.
+own (root_file.py).
 """
 
 import binascii
@@ -14,13 +14,10 @@ from fieldline_wire.fields import Value
 from fieldline_wire.update import cbor, ed25519, lms
 from fieldline_wire.update.codes import (
     ROOT_MALFORMED,
-    ROOT_THRESHOLD,
-    ROOT_VENDOR,
-    ROOT_VERSION,
     TOO_LARGE,
 )
-from fieldline_wire.update.envelope import ED25519, HSS, LMS, PREFIX, to_be_signed
-from fieldline_wire.update.heads import bstr, head, read_head
+from fieldline_wire.update.envelope import ED25519, HSS, LMS, PREFIX
+from fieldline_wire.update.heads import bstr, head
 
 MAX_DOCUMENT = const(1024)  # bytes; five holders take 800
 MAX_HOLDERS = const(5)  # a verification of a holder takes 1.5 s on an RP2040
@@ -28,13 +25,10 @@ MAX_FILE = const(28672)  # bytes: ten holders
 KID_SIZE = const(8)
 
 _KID = b"\xa1\x04\x48"  # {4: bytes(8)}: RFC 9052, 3.1
-_ED25519_HEAD = b"\x83" + ED25519 + _KID
-_ED25519_MIDDLE = b"\x58\x40"
-_LMS_HEAD = b"\x83" + LMS + _KID
-_LMS_MIDDLE = b"\x59\x09\xd0" + HSS
-_ED25519_SIZE = const(82)  # of a signer's entry
-_LMS_SIZE = const(2532)
-_HOLDER_SIZE = const(2614)
+ED25519_HEAD = b"\x83" + ED25519 + _KID
+ED25519_MIDDLE = b"\x58\x40"
+LMS_HEAD = b"\x83" + LMS + _KID
+LMS_MIDDLE = b"\x59\x09\xd0" + HSS
 
 
 class Root(Value):
@@ -86,9 +80,9 @@ class Root(Value):
         try:
             found = cbor.decode(data)
         except PeerError as error:
-            raise _malformed(str(error)) from None
+            raise malformed(str(error)) from None
         if type(found) is not dict or sorted(found) != [1, 2, 3, 4, 5, 6, 7] or found[1] != 1:
-            raise _malformed("no root document of format 1")
+            raise malformed("no root document of format 1")
         version, vendor, threshold, holders = [found[key] for key in (2, 3, 4, 5)]
         if (
             type(version) is not int
@@ -96,21 +90,21 @@ class Root(Value):
             or type(vendor) is not str
             or not 1 <= len(vendor.encode()) <= 32
         ):
-            raise _malformed("root version or vendor")
+            raise malformed("root version or vendor")
         if type(holders) is not list or not 1 <= len(holders) <= MAX_HOLDERS:
-            raise _malformed("root holders")
+            raise malformed("root holders")
         if type(threshold) is not int or not 1 <= threshold <= len(holders):
-            raise _malformed("root threshold")
+            raise malformed("root threshold")
         pairs = []
         seen = set()
         for each in holders + [[found[6], found[7]]]:
             if type(each) is not list or len(each) != 2 or not _keys_right(each[0], each[1]):
-                raise _malformed("a key of the root")
+                raise malformed("a key of the root")
             seen.add(each[0])
             seen.add(each[1])
             pairs.append((each[0], each[1]))
         if len(seen) != 2 * len(pairs):
-            raise _malformed("one key in two places of the root")
+            raise malformed("one key in two places of the root")
         return cls(version, vendor, threshold, pairs[:-1], found[6], found[7])
 
 
@@ -123,70 +117,9 @@ def seal_root(document: bytes, signatures: list[tuple[bytes, bytes, bytes]]) -> 
     """A root file. `signatures`: (kid, Ed25519 signature, LMS signature) of each holder that signed."""
     parts = [PREFIX, bstr(document), head(4, 2 * len(signatures))]
     for name, first, second in sorted(signatures):
-        parts.append(_ED25519_HEAD + name + _ED25519_MIDDLE + first)
-        parts.append(_LMS_HEAD + name + _LMS_MIDDLE + second)
+        parts.append(ED25519_HEAD + name + ED25519_MIDDLE + first)
+        parts.append(LMS_HEAD + name + LMS_MIDDLE + second)
     return b"".join(parts)
-
-
-def verify_steps(read, size: int, old: Root):  # type: ignore[no-untyped-def]
-    """Judges the root file of `size` bytes that read(at, count) gives, in slices: a generator of None, then bytes.
-
-    The last thing it gives is the document, which may follow `old`; Refused where it may not.
-    """
-    if size > MAX_FILE:
-        raise Refused(TOO_LARGE, "a root file of %d bytes" % size)
-    begin = read(0, min(size, MAX_DOCUMENT + 16))
-    try:
-        if begin[: len(PREFIX)] != PREFIX:
-            raise _malformed("no COSE_Sign")
-        major, length, at = read_head(begin, len(PREFIX))
-        document = bytes(begin[at : at + length])
-        if major != 2 or len(document) != length:
-            raise _malformed("no document in the root file")
-        major, count, at = read_head(begin, at + length)
-    except Refused:
-        raise
-    except PeerError as error:
-        raise _malformed(str(error)) from None
-    if major != 4 or count % 2 or not 2 <= count <= 4 * MAX_HOLDERS or at + count // 2 * _HOLDER_SIZE != size:
-        raise _malformed("signatures of the root file")
-    new = Root.from_bytes(document)
-    if new.vendor != old.vendor:
-        raise Refused(ROOT_VENDOR, "the root of " + new.vendor)
-    if new.version != old.version + 1:
-        raise Refused(ROOT_VERSION, "root version %d after %d" % (new.version, old.version))
-    known: "dict[bytes, tuple[bytes, bytes]]" = {}
-    for holder in old.holders + new.holders:
-        known[kid(holder)] = holder
-    right = []
-    last = b""
-    for _ in range(count // 2):
-        entry = read(at, _ED25519_SIZE)
-        name = bytes(entry[len(_ED25519_HEAD) : len(_ED25519_HEAD) + KID_SIZE])
-        if bytes(entry[:-64]) != _ED25519_HEAD + name + _ED25519_MIDDLE or name <= last:
-            raise _malformed("an Ed25519 entry of the root file")
-        last = name
-        signer = known.get(name)
-        found = False
-        if signer is not None:
-            for result in ed25519.steps(signer[0], to_be_signed(ED25519, document), bytes(entry[-64:])):
-                found = result
-                yield None
-        entry = read(at + _ED25519_SIZE, _LMS_SIZE)
-        at += _HOLDER_SIZE
-        if bytes(entry[: -lms.SIGNATURE_SIZE]) != _LMS_HEAD + name + _LMS_MIDDLE:
-            raise _malformed("an LMS entry of the root file")
-        if (
-            signer is not None
-            and found
-            and lms.verify(signer[1], to_be_signed(LMS, document), entry[-lms.SIGNATURE_SIZE :])
-        ):
-            right.append(signer)
-        yield None
-    for root in (old, new):
-        if len([each for each in right if each in root.holders]) < root.threshold:
-            raise Refused(ROOT_THRESHOLD, "too few holders of root %d signed" % root.version)
-    yield document
 
 
 # --- documents in flash (update.md 8.2)
@@ -220,7 +153,8 @@ def _keys_right(first, second) -> bool:  # type: ignore[no-untyped-def]
     return ed25519.on_curve(first)
 
 
-def _malformed(why: str) -> Refused:
+def malformed(why: str) -> Refused:
+    """What is raised for a document or file of another form."""
     return Refused(ROOT_MALFORMED, why)
 
 

@@ -28,8 +28,9 @@ from fieldline_wire.update.codes import (
 from fieldline_wire.update.envelope import MAX_ENVELOPE
 from fieldline_wire.update.manifest import Manifest
 from fieldline_wire.update.messages import Offer, Status, Want
-from fieldline_wire.update.receive import Receiver, erase, reader
-from fieldline_wire.update.root import MAX_FILE, verify_steps
+from fieldline_wire.update.receive import Receiver
+from fieldline_wire.update.regions import erase, reader
+from fieldline_wire.update.root import MAX_FILE
 from fieldline_wire.update.slots import PAYLOAD_NONE
 from fieldline_wire.update.standing import image_in, status
 from fieldline_wire.update.states import next_state
@@ -294,6 +295,8 @@ class Updater:
             yield step
         document = self._roots.root.to_bytes()
         if document not in read(0, min(record.length, len(document) + 16)):  # else a reset came after save()
+            from fieldline_wire.update.root_file import verify_steps
+
             found = None
             for step in verify_steps(read, record.length, self._roots.root):
                 found = step

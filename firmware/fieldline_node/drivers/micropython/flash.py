@@ -48,6 +48,10 @@ class BlockRegion:
             if not is_blank(self._page):
                 raise FlashError("sector %d is not blank after its erase" % sector)
 
+    def source(self) -> tuple:
+        """(device, its blocks in order), for who reads without this class."""
+        return self._device, self._blocks
+
     def part(self, first: int, count: int) -> "BlockRegion":
         """The region of `count` sectors from sector `first` on."""
         return BlockRegion(self._device, self._blocks[first : first + count])

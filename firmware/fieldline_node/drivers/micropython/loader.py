@@ -9,7 +9,9 @@ import fieldline_board as board  # pyright: ignore[reportMissingImports] - made 
 
 _PACKAGE = "fieldline_wire.update"
 _DRIVERS = "fieldline_node.drivers.micropython."
-_MODULES = ("fieldline_node.updates", _DRIVERS + "updates", _DRIVERS + "inflate", _DRIVERS + "slots")
+_MODULES = ("fieldline_node.updates",) + tuple(
+    [_DRIVERS + name for name in ("updates", "inflate", "slots", "mounted")]
+)
 
 
 class Loader:
