@@ -83,7 +83,7 @@ async def _keep(config: PageConfig, routes: Routes) -> None:
 
 
 def _bind(config: PageConfig) -> list[socket.socket]:
-    """Sockets for all addresses of the host, on one port."""
+    """Listening sockets for all addresses of the host, on one port."""
     sockets: list[socket.socket] = []
     port = config.port
     found = socket.getaddrinfo(config.host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -95,6 +95,7 @@ def _bind(config: PageConfig) -> list[socket.socket]:
             if family == socket.AF_INET6:
                 each.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             each.bind((address[0], port, *address[2:]))
+            each.listen()  # from here on who asks waits, and is not refused
             port = each.getsockname()[1]
     except OSError:
         for each in sockets:
