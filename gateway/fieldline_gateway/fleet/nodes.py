@@ -46,8 +46,12 @@ class Nodes:
 
     async def _list(self, _: Caller, arguments: Arguments) -> dict[str, Any]:
         found = await self._fleet.select(argument(arguments, "target", str, "*"), revoked=True)
-        nodes = [self._told(state) async for part in slices(found) for state in part]
-        return {"nodes": nodes, "of": len(self._fleet.ingest.states)}
+        limit = argument(arguments, "limit", int, len(found))
+        if limit < 0:
+            raise UsageError(f"'limit' must be 0 or more, not {limit}")
+        nodes = [self._told(state) async for part in slices(found[:limit]) for state in part]
+        may_speak = sum(state.node.revoked_ms is None for state in found)
+        return {"nodes": nodes, "meant": may_speak, "of": len(self._fleet.ingest.states)}
 
     async def _get(self, _: Caller, arguments: Arguments) -> dict[str, Any]:
         return self._told(self._fleet.one(argument(arguments, "node", str)))

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from fieldline_gateway import logs
 from fieldline_gateway.errors import GatewayError
@@ -48,6 +49,10 @@ class FleetService:
     def registry_changed(self) -> None:
         """By another process; ingest has its settings already."""
         self._twins.adopt(self._fleet.ingest.orders.desired)
+
+    def labels_of(self, node: bytes) -> Mapping[str, Any]:
+        """Tags, place, owner and parent of a node, those that it has."""
+        return self._fleet.shown.get(node, {})
 
     def host_orders(self, node: bytes, command: str) -> None:
         """A Sparkplug host wrote to a control of a node."""
