@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from fieldline_ota import bundle, desk, keystore
+from fieldline_ota import bundle, desk, keystore, rollout_cli, tokens
 from fieldline_ota.errors import OtaError, UsageError
 from fieldline_ota.files import read
 from fieldline_ota.files import replace as write_file
@@ -26,6 +25,7 @@ from fieldline_ota.romfs import build_image
 from fieldline_ota.rootdraft import MAX_DRAFT, Draft, Plan, without
 from fieldline_ota.secrets import PASSPHRASE, Secrets
 from fieldline_ota.tree import DEFAULT_ABI, check_abi, read_tree
+from fieldline_ota.words import add_command, add_secrets
 from fieldline_wire.update.manifest import COMPONENT_APP
 
 EPILOG = f"""examples, from nothing to a published release:
@@ -39,12 +39,10 @@ EPILOG = f"""examples, from nothing to a published release:
   fieldline ota build build/pico_w --out release-7 --vendor acme --board pico_w --sequence 7 \\
       --firmware 1.4.0 --expires 2027-11-30 --base release-6
   fieldline ota verify release-7 --repo repo
-  fieldline ota revoke ben --repo repo --out root-2.draft
+  fieldline ota rollout start pico_w 7 --back 8 -c ota.toml && fieldline ota rollout run 1 -c ota.toml
 
 Passphrases are asked for, or come from --passphrase-file or the variable {PASSPHRASE}. docs/update.md says more.
 """
-
-Run = Callable[[argparse.Namespace], int]
 
 
 def main(argv: list[str], *, now: datetime | None = None) -> int:
@@ -56,19 +54,6 @@ def main(argv: list[str], *, now: datetime | None = None) -> int:
     except OtaError as error:
         print(f"fieldline ota: error: {error}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
-
-
-def add_command(parts: Any, name: str, run: Run, summary: str, example: str) -> argparse.ArgumentParser:
-    """A command with --help and an example."""
-    part: argparse.ArgumentParser = parts.add_parser(
-        name,
-        help=summary,
-        description=summary,
-        epilog=f"example:\n  fieldline ota {name} {example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    part.set_defaults(run=run)
-    return part
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -85,9 +70,10 @@ def _parser() -> argparse.ArgumentParser:
         "path", type=Path, metavar="KEY", help="where: KEY.pub, KEY.ed25519, KEY.lms are made"
     )
     keygen.add_argument("--ed25519-only", action="store_true", help="no LMS key: for snapshot and timestamp")
+    keygen.add_argument("--tokens", action="store_true", help="the fleet's token key instead: KEY.tokens")
     keygen.add_argument("--pkcs11", metavar="LIBRARY", help="make the Ed25519 key in a token of this library")
     keygen.add_argument("--token", metavar="LABEL", help="which token of it")
-    _secrets(keygen)
+    add_secrets(keygen)
 
     build = add_command(
         parts, "build", _build, "make an unsigned release of a folder of built files",
@@ -122,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     sign.add_argument("what", type=Path, metavar="WHAT", help="a release's folder or a draft")
     sign.add_argument("--key", type=Path, required=True, metavar="KEY", help="the pair that signs")
     sign.add_argument("--repo", type=Path, metavar="FOLDER", help="the repository; needed for a draft")
-    _secrets(sign)
+    add_secrets(sign)
 
     verify = add_command(
         parts,
@@ -153,7 +139,7 @@ def _parser() -> argparse.ArgumentParser:
         publish.add_argument(
             f"--{role}-days", type=int, default=days, metavar="N", help=f"term of {role} ({days})"
         )
-    _secrets(publish)
+    add_secrets(publish)
 
     rotate = add_command(
         parts, "rotate", _rotate, "draft the next root: the first one, other keys, another threshold, a new term",
@@ -188,12 +174,8 @@ def _parser() -> argparse.ArgumentParser:
     revoke.add_argument("--threshold", type=int, metavar="N", help="holders that must sign from now on")
     _repository(revoke)
     _draft(revoke)
+    rollout_cli.add_commands(parts)
     return parser
-
-
-def _secrets(part: argparse.ArgumentParser) -> None:
-    part.add_argument("--passphrase-file", type=Path, metavar="FILE", help="the passphrase of all keys given")
-    part.add_argument("--pin-file", type=Path, metavar="FILE", help="the PIN of the token")
 
 
 def _repository(part: argparse.ArgumentParser) -> None:
@@ -210,6 +192,9 @@ def _draft(part: argparse.ArgumentParser) -> None:
 def _keygen(words: argparse.Namespace) -> int:
     if bool(words.pkcs11) != bool(words.token):
         raise UsageError("--pkcs11 LIBRARY and --token LABEL go together")
+    if words.tokens:
+        print(tokens.make(words.path, Secrets(words.passphrase_file)))
+        return 0
     if not words.ed25519_only:
         print("making 1,024 LMS leaves, some seconds ...", file=sys.stderr)
     made = keystore.make(

@@ -81,6 +81,11 @@ class Rollout:
         self.why = why
         self.dirty: set[str] = set()
 
+    @property
+    def head(self) -> tuple[object, ...]:
+        """What there is of it beside its nodes."""
+        return self.plan, self.state, self.ring, self.good_at, self.why
+
     # --- what comes in
 
     def report(self, report: Report, now: float) -> list[Decision]:

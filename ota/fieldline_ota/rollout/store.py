@@ -51,6 +51,7 @@ class RolloutStore:
         self._utc_ms = utc_ms
         self._db: sqlite3.Connection | None = None
         self._log: ChainLog | None = None
+        self._heads: dict[int, tuple[object, ...]] = {}  # as they are on disk
 
     @contextmanager
     def working(self) -> Iterator[None]:
@@ -119,21 +120,24 @@ class RolloutStore:
             ).fetchall()
         plan, state, ring, good_at, why = row
         nodes = [Node(*each) for each in rows]
-        return Rollout(
+        found = Rollout(
             id, Plan.from_dict(json.loads(plan)), nodes, state=state, ring=ring, good_at=good_at, why=why
         )
+        self._heads[id] = found.head
+        return found
 
     def save(self, rollout: Rollout, decisions: Sequence[Decision]) -> None:
-        """What changed, and why; on disk and in the log when it returns."""
+        """What changed, and why; on disk and in the log when it returns. Nothing is written where nothing changed."""
+        if not decisions and not rollout.dirty and rollout.head == self._heads.get(rollout.id):
+            return
         with self._transaction() as db:
             self._save(db, rollout, decisions)
         self._log_what_waits()
 
     def _save(self, db: sqlite3.Connection, rollout: Rollout, decisions: Sequence[Decision]) -> None:
-        plan = json.dumps(rollout.plan.to_dict())
         db.execute(
             "UPDATE rollout SET plan = ?, state = ?, ring = ?, good_at = ?, why = ? WHERE id = ?",
-            (plan, rollout.state, rollout.ring, rollout.good_at, rollout.why, rollout.id),
+            (json.dumps(rollout.plan.to_dict()), *rollout.head[1:], rollout.id),
         )
         db.executemany(
             "INSERT OR REPLACE INTO node VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -144,6 +148,7 @@ class RolloutStore:
             [(rollout.id, each.what, each.who, each.node, json.dumps(dict(each.data))) for each in decisions],
         )
         rollout.dirty = set()
+        self._heads[rollout.id] = rollout.head
 
     def _log_what_waits(self, *, after_kill: bool = False) -> None:
         assert self._log is not None
