@@ -7,6 +7,7 @@ peer sends is a record, an answer, or a counted refusal; nothing that it sends r
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Protocol
 
 from fieldline_gateway import logs
 from fieldline_gateway.errors import StoreHeld
@@ -58,6 +59,17 @@ COMMAND_RETRY_MS = 10_000
 """A command that a node was told and did not answer is told again when the node next speaks after this."""
 MAX_TTL_S = 0xFFFF
 """wire.md 5.12: two bytes."""
+UPDATE_TYPES = range(0x20, 0x26)
+"""update.md 9.1"""
+
+
+class UpdatesPort(Protocol):
+    """Who looks after nodes' updates."""
+
+    def hello(self, came: Came) -> None: ...
+
+    def take(self, came: Came) -> bool:
+        """False where it is no message that a node may send."""
 
 
 class Ingest:
@@ -80,6 +92,7 @@ class Ingest:
         self.limited: dict[bytes, Limit] = {}
         """The buckets of the nodes that spoke."""
         self.numbered = Numbered(store, self.downlinks, self.refusals, self.changed)
+        self.updates: UpdatesPort | None = None
         self._store = store
         self.desired: dict[bytes, tuple[int, bytes]] = {}
         self._commands: dict[bytes, list[Command]] = {}
@@ -232,7 +245,10 @@ class Ingest:
         return False
 
     def _take(self, came: Came, message: object) -> None:
-        if isinstance(message, Report | Gap):
+        if self.updates is not None and came.payload[0] in UPDATE_TYPES:
+            if not self.updates.take(came):
+                self._refuse(came, refusals.BAD_MESSAGE)
+        elif isinstance(message, Report | Gap):
             if isinstance(message, Report) and message.utc and not message.historical:
                 self._look_at_clock(came, message)
             self.numbered.take(came, message)
@@ -278,6 +294,8 @@ class Ingest:
         desired = self.desired.get(came.header.node)
         if desired is not None and desired[0] != hello.config_version:
             self.downlinks.say_bytes(state, desired[1])
+        if self.updates is not None:
+            self.updates.hello(came)
         self._tell_command(came.now, state)
 
     def _config(self, came: Came, config: Config) -> None:
