@@ -54,6 +54,7 @@ class Updates:
             TufSource(config.repository, config.root, data / "updates") if config.root is not None else None
         )
         self._serving = Serving(ingest.downlinks.say, self._rate, ingest.states)
+        self._serving.asks = self._source is not None
         self._fault = ""
         self._checked_ms = 0
         self._work = asyncio.Event()

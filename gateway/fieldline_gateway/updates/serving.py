@@ -83,6 +83,8 @@ class Serving:
     def __init__(self, say: Say, rate: Rate, states: dict[bytes, NodeState]) -> None:
         self.nodes: dict[bytes, Node] = {}
         self.catalogue = Catalogue()
+        self.asks = True
+        """Whether nodes are asked that never said how they stand."""
         self.dirty: set[bytes] = set()
         self.chunks = 0
         self._say = say
@@ -102,9 +104,11 @@ class Serving:
     # --- what nodes say
 
     def hello(self, came: Came) -> None:
-        """A node is there: how does its update stand?"""
+        """A node is there: how does its update stand? One that never spoke of updates is asked if there are any."""
         node = self.nodes.get(came.header.node)
         status = None if node is None else node.status
+        if status is None and not self.asks:
+            return
         self._say(came.state, Ask(0 if status is None else status.number))  # type: ignore[attr-defined]
 
     def take(self, came: Came) -> bool:
