@@ -156,6 +156,21 @@ def test_a_good_release_goes_through_ring_by_ring() -> None:
     assert len(good) == 3 and len(opened) == 2
 
 
+def test_a_good_ring_waits_for_what_shows_late() -> None:
+    site = Site(fleet(8), ["n000"], limits=Limits(soak_s=500, silence_s=1000, tries=1))
+    while not site.said("ring-good"):
+        site.turn()
+    good = site.now
+    while not site.said("ring-opened"):
+        site.turn()
+    assert site.now - good == 500
+    site = Site(fleet(8), ["n000"], limits=Limits(soak_s=500, silence_s=1000, tries=1))
+    while not site.said("ring-good"):
+        site.turn()
+    site.nodes["n000"].running, site.nodes["n000"].reason = OLD, codes.ACTIVE_ROTTEN
+    assert site.run() == model.RETURNED and site.most_open == 0
+
+
 def test_a_crashing_canary_stops_it_and_the_canaries_that_took_it_go_back() -> None:
     site = Site(fleet(40, n001="crashes"), ["n000", "n001", "n002"])
     assert site.run() == model.RETURNED
