@@ -6,8 +6,9 @@ moved only by a message whose tag was right; what a peer sends raises PeerError 
 
 import struct
 
+from fieldline_wire import ccm
 from fieldline_wire.codes import const
-from fieldline_wire.errors import PeerError, UsageError
+from fieldline_wire.errors import PeerError
 from fieldline_wire.fields import U8, U16, U32, Value, check
 
 TYPE_CHECKING = False
@@ -23,15 +24,10 @@ WINDOW = const(64)  # counters below the highest that are told apart; wire.md 3.
 UPLINK_OVERHEAD = const(26)  # bytes that a seal adds: header and tag
 DOWNLINK_OVERHEAD = const(31)
 
-_NONCE_SIZE = const(13)
 _UPLINK = ">BB8sII"
 _UPLINK_SIZE = const(18)
 _DOWNLINK_SIZE = const(23)
 _DOWNLINK_BIT = 0x80000000
-# RFC 3610 2.2: 0x40 associated data, 8 x (tag / 2 - 1), L - 1
-_B0_FLAGS = const(0x59)
-_A_FLAGS = const(0x01)
-_MAX_PLAIN = 0xFFFF
 
 
 class Header(Value):
@@ -136,42 +132,11 @@ class BlockCcm:
 
     def seal(self, nonce: bytes, aad: bytes, plain: bytes) -> bytes:
         """Ciphertext and tag."""
-        if len(nonce) != _NONCE_SIZE or len(plain) > _MAX_PLAIN or not 0 < len(aad) < 0xFF00:
-            raise UsageError("CCM of nonce %d, aad %d, text %d" % (len(nonce), len(aad), len(plain)))
-        tag = self._mac(nonce, aad, plain)
-        return _xor(plain + tag, self._stream(nonce, len(plain)))
+        return ccm.seal(self._block, nonce, aad, plain, TAG_SIZE)
 
     def open(self, nonce: bytes, aad: bytes, data: bytes) -> bytes:
         """The plain text of ciphertext and tag; PeerError where the tag is wrong."""
-        size = len(data) - TAG_SIZE
-        if not 0 <= size <= _MAX_PLAIN:
-            raise PeerError("%d bytes of ciphertext" % len(data))
-        clear = _xor(data, self._stream(nonce, size))
-        wrong = 0  # every byte is looked at, so that time tells nothing of the tag
-        for ours, theirs in zip(self._mac(nonce, aad, clear[:size]), clear[size:]):
-            wrong |= ours ^ theirs
-        if wrong:
-            raise PeerError("the tag is wrong")
-        return clear[:size]
-
-    def _mac(self, nonce: bytes, aad: bytes, plain: bytes) -> bytes:
-        """The first bytes of the CBC-MAC (RFC 3610 2.2)."""
-        start = 16 + 2 + len(aad)
-        start += -start % 16
-        blocks = bytearray(start + len(plain) + -len(plain) % 16)
-        struct.pack_into(">B13sHH", blocks, 0, _B0_FLAGS, nonce, len(plain), len(aad))
-        blocks[18 : 18 + len(aad)] = aad
-        blocks[start : start + len(plain)] = plain
-        return self._block.cbc(bytes(16), blocks)[-16:][:TAG_SIZE]
-
-    def _stream(self, nonce: bytes, size: int) -> bytes:
-        """Key stream (RFC 3610 2.3) for `size` bytes of text and, after them, the tag."""
-        count = (size + 15) // 16 + 1
-        counters = bytearray(16 * count)
-        for i in range(count):
-            struct.pack_into(">B13sH", counters, 16 * i, _A_FLAGS, nonce, i)
-        stream = self._block.ecb(counters)
-        return stream[16 : 16 + size] + stream[:TAG_SIZE]
+        return ccm.open(self._block, nonce, aad, data, TAG_SIZE)
 
 
 class ReplayWindow:
@@ -211,8 +176,3 @@ class ReplayWindow:
     def state(self) -> tuple[int, int]:
         """(major, minor) of the highest seen: what is stored over a restart (wire.md 3.5)."""
         return self._major, self._minor
-
-
-def _xor(data: bytes, stream: bytes) -> bytes:
-    """`data` xor `stream`, of one length, as one big integer: no loop over bytes on a node."""
-    return (int.from_bytes(data, "big") ^ int.from_bytes(stream, "big")).to_bytes(len(data), "big")

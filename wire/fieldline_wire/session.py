@@ -37,7 +37,8 @@ TABLE = {
 IDLE_MS = const(60000)  # wait_ms() where only an event can bring something
 
 # wire.md 6.3
-_BACKOFF_MS = (1000, 2000, 4000, 8000, 16000)  # of Hello, and of a class that no Ack moves
+PATIENCE_MS = const(1000)  # how soon an Ack is missed; a mesh is given more, wire.md 6.3
+_BACKOFF = (1, 2, 4, 8, 16)  # times the patience: of Hello, and of a class that no Ack moves
 _SILENT_TRIES = const(3)
 _MAX_HOLD_S = const(300)
 _WINDOWS = (5, 4, 3)  # a class may send while fewer reports than this are in flight, all classes together
@@ -49,9 +50,10 @@ class _Lane:
     flight: (first, last) of each report sent and not acknowledged; ranges: on disk above `settled`.
     """
 
-    __slots__ = ("cursor", "due", "end", "flight", "ranges", "settled", "silent", "tries")
+    __slots__ = ("cursor", "due", "end", "flight", "patience", "ranges", "settled", "silent", "tries")
 
-    def __init__(self) -> None:
+    def __init__(self, patience: int) -> None:
+        self.patience = patience
         self.settled = self.cursor = self.end = 0  # no number until set_end()
         self.ranges: list[tuple[int, int]] = []
         self.flight: list[tuple[int, int]] = []
@@ -85,18 +87,19 @@ class _Lane:
             self.settled = settled
             self.cursor = max(self.cursor, settled)
             self.tries = 0
-            self.due = now + _BACKOFF_MS[0]
+            self.due = now + self.patience
 
 
 class Session:
-    """State of one node's link to its gateway. `random16` gives 0 to 65535, for jitter."""
+    """State of one node's link to its gateway. `random16` gives 0 to 65535, for jitter; `patience` in ms."""
 
-    __slots__ = ("_due", "_greetings", "_lanes", "_next_hello", "_random16", "state")
+    __slots__ = ("_due", "_greetings", "_lanes", "_next_hello", "_patience", "_random16", "state")
 
-    def __init__(self, random16: "Callable[[], int]") -> None:
+    def __init__(self, random16: "Callable[[], int]", patience: int = PATIENCE_MS) -> None:
         self.state = DOWN
         self._random16 = random16
-        self._lanes = (_Lane(), _Lane(), _Lane())
+        self._patience = patience
+        self._lanes = (_Lane(patience), _Lane(patience), _Lane(patience))
         self._due = 0  # of the next Hello in GREETING, of the end in HELD
         self._greetings = 0
         self._next_hello = 0
@@ -149,10 +152,10 @@ class Session:
             return self._pick()
         if self.state != GREETING or now < self._due:
             return None
-        pause = _BACKOFF_MS[min(self._greetings, len(_BACKOFF_MS) - 1)]
+        pause = self._patience * _BACKOFF[min(self._greetings, len(_BACKOFF) - 1)]
         self._due = now + pause + (pause // 4 * self._random16() >> 16)
         self._greetings += 1
-        self._next_hello = now + _BACKOFF_MS[0]
+        self._next_hello = now + self._patience
         return ("hello",)
 
     def last_for(self, cls: int, first: int) -> int:
@@ -171,7 +174,7 @@ class Session:
         if self.state != OPEN or last < lane.settled:
             return  # the link went or an Ack came while it was sent
         if not lane.flight:
-            lane.due = now + _BACKOFF_MS[min(lane.tries, len(_BACKOFF_MS) - 1)]
+            lane.due = now + lane.patience * _BACKOFF[min(lane.tries, len(_BACKOFF) - 1)]
         lane.flight.append((first, last))
         lane.cursor = max(lane.cursor, last + 1)
 
@@ -189,6 +192,10 @@ class Session:
                 if lane.flight:
                     due = min(due, lane.due)
         return max(0, due - now)
+
+    def unsent(self, cls: int) -> bool:
+        """Whether a number of this class waits to be sent."""
+        return self._lanes[cls].next() < self._lanes[cls].end
 
     def settled(self, cls: int) -> int:
         """All numbers of the class below this are acknowledged, for good."""

@@ -226,3 +226,6 @@ class Abort(Message):
         """The Abort in `data`; PeerError where it is none."""
         cls.fixed(data)
         return cls()
+
+
+BY_TYPE = {each.TYPE: each for each in (Status, Offer, Want, Chunk, Ask, Abort)}

@@ -9,16 +9,15 @@ import struct
 
 from fieldline_wire.codes import const
 from fieldline_wire.errors import FlashError
-from fieldline_wire.update.codes import IDLE, NONE, PAGE, SLOT_FILES
+from fieldline_wire.update.codes import PAGE
 from fieldline_wire.update.states import next_state
 
 PAGES = const(16)  # in a sector
 PAYLOAD_NONE = const(0xFF)
 
-_FORMAT = ">2sBBIBBBBII8sBBH32sII56sI56sBI"
+_FORMAT = ">3sBIBBBBII8sBBH32sII56sI56sBI"
 _SIZE = const(193)
-_MAGIC = b"FU"
-_VERSION = const(1)
+_MAGIC = b"FU\x01"  # and the version
 _FIELDS = (
     "state",
     "number",
@@ -55,7 +54,7 @@ class Record:
     def pack(self) -> bytes:
         """The bytes in flash."""
         values = [getattr(self, name) for name in _FIELDS]
-        body = struct.pack(_FORMAT, _MAGIC, _VERSION, *values)
+        body = struct.pack(_FORMAT, _MAGIC, *values)
         return body + struct.pack(">I", binascii.crc32(body))
 
     def slot(self, slot: int) -> tuple[int, bytes]:
@@ -71,41 +70,14 @@ class Record:
             self.sequence_a, self.key_a = sequence, key
 
 
-def blank(nonce: bytes, root: int) -> Record:
-    """The record of a node that never had an update; `root`: version of its root document."""
-    none = bytes(56)
-    return Record(
-        IDLE,
-        0,
-        SLOT_FILES,
-        0,
-        0,
-        NONE,
-        0,
-        0,
-        nonce,
-        0,
-        PAYLOAD_NONE,
-        0,
-        bytes(32),
-        0,
-        0,
-        none,
-        0,
-        none,
-        0,
-        root,
-    )
-
-
 def read_record(page: "bytes | bytearray | memoryview") -> "Record | None":
     """The record in a page; None where there is none that is whole."""
     if (
-        bytes(page[:3]) != _MAGIC + b"\x01"
+        bytes(page[:3]) != _MAGIC
         or binascii.crc32(page[:_SIZE]) != struct.unpack(">I", page[_SIZE : _SIZE + 4])[0]
     ):
         return None
-    return Record(*struct.unpack(_FORMAT, page[:_SIZE])[2:])
+    return Record(*struct.unpack(_FORMAT, page[:_SIZE])[1:])
 
 
 class SlotJournal:
@@ -115,15 +87,14 @@ class SlotJournal:
 
     def __init__(self, region) -> None:  # type: ignore[no-untyped-def]
         self._region = region
-        self._sector = -1
-        self._page = PAGES  # the next page of the sector that can be programmed
         self.record: "Record | None" = None
 
     def mount(self) -> None:
-        """Finds the newest record."""
+        """Finds the newest record. To be called before anything else."""
         page = bytearray(PAGE)
         self.record = None
-        self._sector, self._page = -1, PAGES
+        self._sector = -1
+        self._page = PAGES  # the next page of the sector that can be programmed
         for sector in range(2):
             used = 0
             newest = False
@@ -180,7 +151,7 @@ class SlotJournal:
                 self._sector, self._page = sector, number + 1
                 self.record = record
                 return
-        raise FlashError("no page of the slot journal takes a record")
+        raise FlashError("slot journal")
 
     def _program(self, at: int, data: bytes) -> bool:
         try:

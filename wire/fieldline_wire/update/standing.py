@@ -4,10 +4,11 @@ Rules: small, for it stays in a node's memory; it says what the slot journal and
 """
 
 from fieldline_wire.errors import PeerError
-from fieldline_wire.update.codes import OK_CONFIRMED, SECTOR, SLOT_FILES, TRIAL
+from fieldline_wire.update.codes import IDLE, NONE, OK_CONFIRMED, SECTOR, SLOT_FILES, TRIAL
 from fieldline_wire.update.envelope import MAX_ENVELOPE, head_facts, parts
 from fieldline_wire.update.heads import read_head
 from fieldline_wire.update.messages import Status
+from fieldline_wire.update.slots import PAYLOAD_NONE, Record
 
 
 def status(record, slots, who, vendor: str) -> Status:  # type: ignore[no-untyped-def]
@@ -36,6 +37,13 @@ def status(record, slots, who, vendor: str) -> Status:  # type: ignore[no-untype
     found.abi = who.abi
     found.room = slots[0][1].sectors * SECTOR
     return found
+
+
+def blank(nonce: bytes, root: int) -> Record:
+    """The record of a node that never had an update; `root`: version of its root document."""
+    none = bytes(56)
+    start = (IDLE, 0, SLOT_FILES, 0, 0, NONE, 0, 0, nonce, 0, PAYLOAD_NONE)
+    return Record(*start, 0, bytes(32), 0, 0, none, 0, none, 0, root)
 
 
 def image_in(slots, slot: int) -> "tuple[int, bytes] | None":  # type: ignore[no-untyped-def]

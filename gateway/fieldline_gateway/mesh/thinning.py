@@ -1,0 +1,118 @@
+"""Which nodes of a mesh are to relay: a connected dominating set of the links that were heard.
+
+Rules: pure functions of what was heard. Every node in reach of a root has `cover` relays or roots in good hearing,
+where it has so many neighbours at all, and the relays form one net with the roots. A relay that is one already is
+kept where it serves as well as another: each change is a configuration message. Greedy after Guha and Khuller,
+"Approximation Algorithms for Connected Dominating Sets", Algorithmica 20 (1998).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
+
+Links = Mapping[int, Mapping[int, float]]
+"""receiver -> sender -> share of the sender's adverts that it heard, 0 to 1."""
+
+GOOD = 0.3
+"""A link counts from here on in its worse direction: three copies then arrive with 0.66, over several relays more."""
+COVER = 2
+"""Relays that a node should hear: one may fail, or collide, or be carried away."""
+
+
+@dataclass(frozen=True, slots=True)
+class Relays:
+    """What to configure: the relays, and who no root can be reached from, whatever relays."""
+
+    relays: frozenset[int]
+    unreachable: frozenset[int]
+    depth: int
+    """Hops from a root to the farthest node over these relays."""
+
+
+def neighbours(links: Links, good: float = GOOD) -> dict[int, set[int]]:
+    """Who hears whom well enough both ways; every node that is named has an entry."""
+    found: dict[int, set[int]] = {}
+    for receiver, heard in links.items():
+        found.setdefault(receiver, set())
+        for sender, share in heard.items():
+            found.setdefault(sender, set())
+            if share >= good and links.get(sender, {}).get(receiver, 0.0) >= good:
+                found[receiver].add(sender)
+                found[sender].add(receiver)
+    return found
+
+
+def choose(
+    links: Links, roots: Set[int], current: Set[int] = frozenset(), cover: int = COVER, good: float = GOOD
+) -> Relays:
+    """The relays for a mesh whose gateways are at `roots`; `current` relays are kept where that costs nothing."""
+    around = neighbours(links, good)
+    for root in roots:
+        around.setdefault(root, set())
+    reach = _reach(around, roots, around.keys())
+    relays: set[int] = set()
+    need = {node: min(cover, len(around[node] & reach.keys())) for node in reach if node not in roots}
+    for root in roots:
+        _serve(need, around[root])
+    candidates = set().union(*(around[root] for root in roots)) if roots else set()
+    while any(count > 0 for count in need.values()):
+        best = max(
+            (one for one in candidates - relays - roots if one in reach),
+            key=lambda one: (_gain(need, around[one]), one in current, -reach[one], -one),
+            default=None,
+        )
+        if best is None:
+            break
+        if not _gain(need, around[best]):
+            # Nobody at the rim serves anybody: step on, towards the nearest node in need.
+            best = _step(around, relays | roots, candidates - relays - roots, need)
+            if best is None:
+                break
+        relays.add(best)
+        candidates |= around[best]
+        _serve(need, around[best])
+    depth = max(_reach(around, roots, relays).values(), default=0)
+    return Relays(frozenset(relays), frozenset(around.keys() - reach.keys()), depth)
+
+
+def _gain(need: Mapping[int, int], nodes: Set[int]) -> int:
+    return sum(need.get(node, 0) > 0 for node in nodes)
+
+
+def _serve(need: dict[int, int], nodes: Set[int]) -> None:
+    for node in nodes:
+        if need.get(node, 0) > 0:
+            need[node] -= 1
+
+
+def _reach(around: Mapping[int, Set[int]], roots: Set[int], relays: Set[int]) -> dict[int, int]:
+    """Hops from the nearest root to each node, where `relays` alone pass on."""
+    hops = {root: 0 for root in roots}
+    queue = deque(roots)
+    while queue:
+        node = queue.popleft()
+        if node not in roots and node not in relays:
+            continue
+        for other in around[node]:
+            if other not in hops:
+                hops[other] = hops[node] + 1
+                queue.append(other)
+    return hops
+
+
+def _step(
+    around: Mapping[int, Set[int]], net: Set[int], rim: Set[int], need: Mapping[int, int]
+) -> int | None:
+    """The node of the rim that is on a shortest way to one in need."""
+    queue = deque((one, one) for one in sorted(rim))
+    seen = set(rim) | set(net)
+    while queue:
+        node, first = queue.popleft()
+        if any(need.get(other, 0) > 0 for other in around[node]):
+            return first
+        for other in sorted(around[node] - seen):
+            seen.add(other)
+            queue.append((other, first))
+    return None
