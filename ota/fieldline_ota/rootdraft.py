@@ -155,7 +155,7 @@ def check_draft(draft: Draft, old: Metadata[TufRoot] | None, old_node: Root | No
         None if old is None else old.signed, draft.tuf.signed_bytes, draft.tuf.signatures
     )
     for part, name in ((result.first, "old"), (result.second, "new")):
-        if not part.verified:
+        if not part.verified and (old is not None or name == "new"):
             names = ", ".join(sorted(name_of(key) for key in part.unsigned.values()))
             missing.append(f"TUF root, {name} holders: {part.missing} more of {names}")
     if draft.node is not None:

@@ -89,17 +89,17 @@ class Rollout:
     # --- what comes in
 
     def report(self, report: Report, now: float) -> list[Decision]:
-        """A node's newest Status."""
+        """A node's newest Status. What follows from it for the rollout is the next tick's."""
         node = self.nodes.get(report.node)
         if node is None:
             return []
         if node.running != report.running:
             node.running = report.running
             self.dirty.add(node.id)
-        return [*self._hear(node, report, now), *self._judge(now)]
+        return self._hear(node, report, now)
 
     def tick(self, now: float) -> list[Decision]:
-        """Time went on."""
+        """Time went on, and all reports of this moment are in."""
         decisions = []
         for node in self.nodes.values():
             if node.state in UNDER_WAY and now - node.since >= self.plan.limits.silence_s:

@@ -31,6 +31,8 @@ class Seen:
     """Digest of the manifest that the gateway offers it, "" for none."""
     offer_counter: int
     offer_nonce: str
+    heard_ms: int = 0
+    """When the gateway heard it last, by the gateway's clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,4 +132,5 @@ def _seen(told: Mapping[str, Any]) -> Seen:
         str(offer["digest"]),
         int(offer["counter"]),
         str(offer["nonce"]),
+        int(told["heard_ms"]),
     )

@@ -183,8 +183,11 @@ def rings_of(
             for node in members.get(ring.name, ()):
                 found.setdefault(node, number)
             continue
+        missing = math.ceil(ring.share * len(order) - 1e-9) - len(found)
         for node in order:
-            if sum(1 for each in found.values() if each <= number) >= math.ceil(ring.share * len(order)):
+            if missing <= 0:
                 break
-            found.setdefault(node, number)
+            if node not in found:
+                found[node] = number
+                missing -= 1
     return {node: found.get(node, len(plan.rings) - 1) for node in order}

@@ -6,7 +6,8 @@ with what gateways and disk say, so a kill anywhere costs a step. No sleep and n
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from fieldline_ota.errors import UsageError
@@ -31,9 +32,8 @@ def start(
     store: RolloutStore, gateways: Sequence[Gateway], plan: Plan, who: str, now: float, salt: str
 ) -> Rollout:
     """A new rollout over all nodes of the board that the gateways know. UsageError, GatewayError."""
-    views = {gateway.name: gateway.look() for gateway in gateways}
-    seen = {each.report.node: (name, each) for name, view in views.items() for each in view.nodes}
-    nodes = {id: pair for id, pair in seen.items() if pair[1].board == plan.board}
+    seen = _newest({gateway.name: gateway.look() for gateway in gateways})
+    nodes = {id: (name, each) for id, (each, name) in seen.items() if each.board == plan.board}
     if not nodes:
         raise UsageError(f"no gateway knows a node of board {plan.board} that takes updates")
     members: dict[str, list[str]] = {}
@@ -55,22 +55,20 @@ def step(store: RolloutStore, gateways: Sequence[Gateway], keys: TokenKeys, id: 
     with store.working():
         rollout = store.load(id)
         decisions: list[Decision] = []
-        for name, view in views.items():
-            for each in view.nodes:
-                decisions += _take(rollout, name, each, now)
+        for each, name in _newest(views).values():
+            decisions += _take(rollout, name, each, now)
         decisions += rollout.tick(now)
         store.save(rollout, decisions)
         decisions, offers = _offers(rollout, views, keys, now)
         store.save(rollout, decisions)
         withdrawn = [node for node in rollout.unwanted() if node.gateway in views]
     by_name = {gateway.name: gateway for gateway in gateways}
-    try:
-        for node, ref, token in offers:
+    for node, ref, token in offers:
+        with _telling(faults):
             by_name[node.gateway].offer(node.id, ref.digest, token)
-        for node in withdrawn:
+    for node in withdrawn:
+        with _telling(faults):
             by_name[node.gateway].withdraw(node.id)
-    except GatewayError as error:
-        faults.append(str(error))
     goal = rollout.wanted()
     for name, view in views.items():
         if any(node.gateway == name and ref.digest not in view.releases for node, ref in goal):
@@ -89,6 +87,27 @@ def _look(gateways: Sequence[Gateway]) -> tuple[dict[str, View], list[str]]:
     return views, faults
 
 
+def _newest(views: Mapping[str, View]) -> dict[str, tuple[Seen, str]]:
+    """Each node as the gateway has it that heard it last, and that gateway: nodes move."""
+    found: dict[str, tuple[Seen, str]] = {}
+    for name, view in views.items():
+        for each in view.nodes:
+            other = found.get(each.report.node)
+            if other is None or each.heard_ms > other[0].heard_ms:
+                found[each.report.node] = (each, name)
+    return found
+
+
+@contextmanager
+def _telling(faults: list[str]) -> Iterator[None]:
+    """A gateway that does not take an order is told of, each fault once: the next step says it again."""
+    try:
+        yield
+    except GatewayError as error:
+        if str(error) not in faults:
+            faults.append(str(error))
+
+
 def _take(rollout: Rollout, gateway: str, seen: Seen, now: float) -> list[Decision]:
     """A node as a gateway has it."""
     report = seen.report
@@ -99,7 +118,7 @@ def _take(rollout: Rollout, gateway: str, seen: Seen, now: float) -> list[Decisi
         decisions += rollout.join(Node(report.node, seen.name, gateway, 0), now)
     node = rollout.nodes[report.node]
     if node.gateway != gateway:
-        node.gateway = gateway  # it moved: the newest to say so has it
+        node.gateway = gateway  # it moved
         rollout.dirty.add(node.id)
     release = rollout.plan.release.sequence
     if node.state == WAITING and report.floor >= release and report.running != release:
@@ -113,11 +132,11 @@ def _offers(
     rollout: Rollout, views: Mapping[str, View], keys: TokenKeys, now: float
 ) -> tuple[list[Decision], list[tuple[Node, Ref, bytes]]]:
     """Decisions, and offers to hand over: where there is none, or one whose nonce is not the node's any more."""
-    seen = {each.report.node: each for view in views.values() for each in view.nodes}
+    seen = _newest(views)
     decisions: list[Decision] = []
     offers = []
     for node, ref in rollout.wanted():
-        each, view = seen.get(node.id), views.get(node.gateway)
+        (each, _), view = seen.get(node.id, (None, "")), views.get(node.gateway)
         if each is None or view is None or ref.digest not in view.releases:
             continue
         report = each.report

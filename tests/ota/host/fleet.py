@@ -20,6 +20,7 @@ class SimulatedGateway:
         self.name = name
         self.all = nodes
         self.away = False
+        self.heard_ms = 0
         self.canaries: list[str] = []
         self.holds = set(digests)
         self.accepted: list[tuple[str, int, str]] = []
@@ -72,9 +73,10 @@ class SimulatedGateway:
         report = replace(self.all[id].report(id), nonce=self._nonce(id).hex())
         digest, token = self._offers.get(id, ("", bytes(69)))
         counter, nonce = int.from_bytes(token[9:13], "big"), token[13:21].hex()
-        return Seen(
-            report, f"name-{id[-3:]}", "pico_w", digest, counter if digest else 0, nonce if digest else ""
-        )
+        name = f"name-{id[-3:]}"
+        if not digest:
+            return Seen(report, name, "pico_w", "", 0, "", self.heard_ms)
+        return Seen(report, name, "pico_w", digest, counter, nonce, self.heard_ms)
 
     def _answer(self) -> None:
         if self.away:

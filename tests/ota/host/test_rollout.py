@@ -388,6 +388,7 @@ def test_what_was_said_twice_changes_nothing(count: int, seed: int) -> None:
         reports = [node.report(id) for id, node in site.nodes.items() if node.fate != "asleep"]
         for report in reports:
             site.rollout.report(report, site.now)
+        site.rollout.tick(site.now)
         before = [(node.state, node.since, node.reason) for node in site.rollout.nodes.values()]
         assert not [line for report in reports for line in site.rollout.report(report, site.now)]
         assert not site.rollout.tick(site.now)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from fieldline_host.chainlog import ChainLog
 from fieldline_ota.errors import OtaError, UsageError
 from fieldline_ota.rollout import model, runner
 from fieldline_ota.rollout.engine import Rollout
+from fieldline_ota.rollout.gateways import GatewayError
 from fieldline_ota.rollout.model import Limits, Plan, Ring
 from fieldline_ota.rollout.store import AUDIT, RolloutStore
 from fieldline_ota.tokens import TokenKeys
+from fieldline_wire.update import codes
 from tests.ota.host.fleet import SimulatedGateway
 from tests.ota.host.test_rollout import BACK, GOOD_AGAIN, NEW, OLD, RELEASE, SimulatedNode
 
@@ -121,6 +124,56 @@ def test_a_stale_nonce_gets_another_token(tmp_path: Path) -> None:
     site.step()
     first._nonces = {id: 77 for id in first._nonces}  # as after a token of another desk was accepted
     assert site.run() == model.DONE
+
+
+def test_a_node_that_moved_is_at_the_gateway_that_heard_it_last(tmp_path: Path) -> None:
+    site = Site(tmp_path, ["good"] * 4)
+    site.start()
+    assert site.run() == model.DONE
+    first, second = site.gateways
+    id = next(iter(first.all))
+    stale = replace(
+        first._seen(id), report=replace(first._seen(id).report, running=OLD, state=codes.IDLE), heard_ms=1
+    )
+    seen = second._seen
+    second._seen = lambda each: stale if each == id else seen(each)  # type: ignore[method-assign]
+    second.all[id] = first.all[id]
+    first.heard_ms = 2
+    step = site.step()
+    assert step.rollout.nodes[id].gateway == "gw0" and step.rollout.nodes[id].state == model.CONFIRMED
+    first.heard_ms = 0
+    step = site.step()
+    assert step.rollout.nodes[id].gateway == "gw1" and step.rollout.nodes[id].state == model.FAILED
+
+
+def test_a_gateway_that_takes_no_offer_keeps_none_from_the_others(tmp_path: Path) -> None:
+    site = Site(tmp_path, ["good"] * 6)
+    plan = Plan("pico_w", 0, RELEASE, BACK, RINGS[2:], Limits(soak_s=0, silence_s=500, tries=1))
+    site.start(plan)
+
+    def full(node: str, digest: str, token: bytes) -> None:
+        raise GatewayError("gateway gw0: disk full")
+
+    first = site.gateways[0]
+    first.offer = full  # type: ignore[method-assign]
+    assert site.step().faults == ("gateway gw0: disk full",)
+    for _ in range(8):
+        site.step()
+    assert sum(node.running == NEW for node in site.gateways[1].all.values()) == 3
+    del first.offer
+    assert site.run() == model.DONE
+
+
+def test_a_large_fleet_is_a_matter_of_seconds(tmp_path: Path) -> None:
+    """30,000 nodes (simulated): what grows with their square would take minutes; no time is asserted."""
+    nodes = [f"{i:016x}" for i in range(30_000)]
+    rings = model.rings_of(PLAN, nodes, {"canary": nodes[:10]}, "salt")
+    rollout = Rollout(1, PLAN, [model.Node(id, "", "gw", rings[id]) for id in nodes])
+    node = SimulatedNode()
+    for id in nodes:
+        rollout.report(node.report(id), 1.0)
+    rollout.tick(2.0)
+    assert len(rollout.wanted()) == 10
 
 
 def test_one_rollout_of_a_board_at_a_time_and_a_target_that_means_somebody(tmp_path: Path) -> None:
