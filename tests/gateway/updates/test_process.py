@@ -28,9 +28,9 @@ from fieldline_wire.seal import open_sealed, peek
 from fieldline_wire.serial import KIND_SEALED, encode
 from fieldline_wire.update import codes
 from tests.fakes.gateway_site import Gateway, Wire, until
-from tests.gateway.updates.conftest import Repo
 from tests.gateway.updates.updating_node import UpdatingNode
 from tests.ota.host.tuf_site import served
+from tests.ota.releases import Repo
 
 OTA = (sys.executable, "-m", "fieldline_cli.main", "ota")
 PASSPHRASE = "correct horse"

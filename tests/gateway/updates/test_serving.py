@@ -18,9 +18,9 @@ from fieldline_gateway.updates.source import TufSource
 from fieldline_gateway.updates.state import Row, UpdateState
 from fieldline_wire.update import codes
 from fieldline_wire.update.messages import Abort, Ask, Chunk, Offer
-from tests.gateway.updates.conftest import TOKENS, Repo
 from tests.gateway.updates.updating_node import UpdatingNode
 from tests.ota.host.tuf_site import served
+from tests.ota.releases import TOKENS, Repo
 
 
 class Bench:

@@ -14,8 +14,8 @@ import pytest
 from fieldline_gateway.updates.catalogue import UpdatesError
 from fieldline_gateway.updates.source import TufSource
 from fieldline_wire.update.codes import CHUNK, OBJECT_ENVELOPE, OBJECT_PAYLOAD
-from tests.gateway.updates.conftest import Repo
 from tests.ota.host.tuf_site import at, served
+from tests.ota.releases import Repo
 
 
 def test_releases_and_roots_come_whole(repo: Repo, tmp_path: Path) -> None:
