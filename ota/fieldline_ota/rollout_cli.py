@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress_bar import ProgressBar
+from rich.markup import escape
 from rich.table import Table
 
 from fieldline_ota import desk
@@ -26,6 +26,7 @@ from fieldline_ota.repository import Repository
 from fieldline_ota.rollout import model, runner, settings
 from fieldline_ota.rollout.engine import Rollout
 from fieldline_ota.rollout.model import Limits, Plan, Ref, Ring
+from fieldline_ota.rollout.reasons import words as words_of
 from fieldline_ota.rollout.store import RolloutStore
 from fieldline_ota.secrets import Secrets
 from fieldline_ota.tokens import TokenKeys
@@ -230,8 +231,8 @@ def _status(words: argparse.Namespace) -> int:
     for node in nodes[:_SHOWN]:
         since = time.strftime("%m-%d %H:%M:%S", time.gmtime(node.since))
         table.add_row(
-            node.id, node.name, node.gateway, rollout.plan.rings[node.ring].name, node.state,
-            ProgressBar(100, node.percent, width=12), str(node.running), str(node.reason or ""), since,
+            node.id, escape(node.name), escape(node.gateway), rollout.plan.rings[node.ring].name, node.state,
+            _bar(node.percent, 100, 10), str(node.running), words_of(node.reason) if node.reason else "", since,
         )  # fmt: skip
     console.print(table)
     if len(nodes) > _SHOWN:
@@ -286,11 +287,18 @@ def _rings(rollout: Rollout) -> Table:
         done = counts[model.CONFIRMED] + counts[model.BACK]
         mark = " (open)" if number == rollout.ring and rollout.state == model.RUNNING else ""
         table.add_row(
-            ring.name + mark, str(size), ProgressBar(max(size, 1), done, width=24), str(counts[model.CONFIRMED]),
+            ring.name + mark, str(size), _bar(done, size, 20), str(counts[model.CONFIRMED]),
             str(_sum(counts, (*model.UNDER_WAY, model.BACK_OFFERED, model.BACK_TRIAL))), str(counts[model.FAILED]),
             str(counts[model.SILENT]), str(counts[model.BACK]),
         )  # fmt: skip
     return table
+
+
+def _bar(done: int, of: int, width: int) -> str:
+    """A progress bar that needs no colour."""
+    share = done / of if of else 0.0
+    full = int(share * width)
+    return f"{'█' * full}{'░' * (width - full)} {int(100 * share):3d} %"
 
 
 def _sum(counts: Any, states: Sequence[str]) -> int:

@@ -7,8 +7,9 @@ again; it never stops intake. What was verified last is served until there is so
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
@@ -18,6 +19,7 @@ from fieldline_gateway.errors import GatewayError, UsageError
 from fieldline_gateway.ingest.came import Came, Moment
 from fieldline_gateway.ingest.rules import Ingest
 from fieldline_gateway.operations import Arguments, Caller, Operations, argument
+from fieldline_gateway.tasks import ended
 from fieldline_gateway.updates.config import UpdatesConfig
 from fieldline_gateway.updates.pace import BITS
 from fieldline_gateway.updates.serving import Node, Serving
@@ -26,9 +28,13 @@ from fieldline_gateway.updates.state import UpdateState
 from fieldline_wire.update import codes
 from fieldline_wire.update.token import TOKEN_SIZE
 
+FAULT_S = 5.0
+"""What failed begins anew after this."""
 RETRY_S = 60
 """After a check of the repository that failed."""
 MQTT_LINK = "mqtt:"  # links/mqtt.py: its speed is not known
+
+log = logging.getLogger(__name__)
 
 
 class Updates:
@@ -66,17 +72,15 @@ class Updates:
         await asyncio.to_thread(self._state.open)
         self._serving.load(await asyncio.to_thread(self._state.rows))
         self._ingest.updates = self
-        self._tasks = [asyncio.create_task(self._carry())]
+        self._tasks = [asyncio.create_task(_kept(self._carry))]
         if self._source is not None:
-            self._tasks.append(asyncio.create_task(self._keep_checking()))
+            self._tasks.append(asyncio.create_task(_kept(self._keep_checking)))
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._ingest.updates = None
         for task in self._tasks:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            await ended(task)
         async with self._writes:
             await asyncio.to_thread(self._state.close)
 
@@ -238,6 +242,16 @@ class Updates:
         self._checked_ms = self._now().utc_ms
         self._serving.holds(catalogue, self._now())
         self._flush()
+
+
+async def _kept(work: Callable[[], Awaitable[None]]) -> None:
+    """Does it again and again: a fault of it is logged and stops nothing else."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            log.exception("updates-failed", extra={"fields": {"again_s": FAULT_S}})
+        await asyncio.sleep(FAULT_S)
 
 
 def _percent(status: Any) -> int:

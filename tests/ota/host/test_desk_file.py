@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from fieldline_host.tomlfile import ConfigError
 from fieldline_ota.rollout import settings
+from fieldline_ota.rollout.reasons import REASONS, words
+from fieldline_wire.update import codes
 from fieldline_wire.update.trust import unpack_trust
 from tests.ota.host.conftest import Desk
 
@@ -70,6 +73,14 @@ def test_a_nodes_trust_is_its_own(desk: Desk) -> None:
     assert "16 hexadecimal digits" in desk.run(
         "trust", "12", "--out", desk.folder / "x", "-c", config, status=2
     )
+
+
+def test_reasons_are_told_in_the_words_of_the_document() -> None:
+    document = (Path(__file__).parents[3] / "docs" / "update.md").read_text()
+    table = document[document.index("## 10. Reasons") : document.index("## 11.")]
+    pairs = {int(code): text.strip() for code, text in re.findall(r"\| (\d+) \| ([^|]+)", table)}
+    assert pairs == REASONS
+    assert words(codes.TRIES_USED) == "three starts without confirmation" and words(99) == "reason 99"
 
 
 def test_a_rollout_is_of_what_is_published_and_its_words_are_checked(desk: Desk) -> None:
