@@ -223,6 +223,10 @@ class Updates:
 
     async def _keep_checking(self) -> None:
         assert self._source is not None
+        try:
+            self._serving.holds(await asyncio.to_thread(self._source.held), self._now())
+        except GatewayError as error:
+            logs.event(logs.WARNING, "updates-held-refused", error=error)
         while True:
             await self._look(self._source)
             await asyncio.sleep(

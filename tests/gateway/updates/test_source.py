@@ -98,6 +98,23 @@ def test_a_repository_that_is_away_is_said(repo: Repo, tmp_path: Path) -> None:
         TufSource("http://127.0.0.1:9", repo.root_file, tmp_path / "gw").refresh()
 
 
+def test_what_was_verified_is_held_while_the_repository_is_away(repo: Repo, tmp_path: Path) -> None:
+    digest = repo.publish(1, "one")
+    with served(repo.folder) as url:
+        source = TufSource(url, repo.root_file, tmp_path / "gw")
+        assert not source.held().releases, "nothing before it was verified"
+        now = source.refresh()
+    held = TufSource(url, repo.root_file, tmp_path / "gw").held()
+    assert held == now and held.releases[digest].chunk(OBJECT_ENVELOPE, 0)
+    payload = held.releases[digest].payloads[0]
+    payload.write_bytes(payload.read_bytes()[:-1] + b"x")
+    with pytest.raises(UpdatesError, match="LengthOrHashMismatchError"):
+        source.held()
+    payload.unlink()
+    with pytest.raises(UpdatesError, match="payload-0"):
+        source.held()
+
+
 def test_without_the_extra_it_is_named(repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = builtins.__import__
 
