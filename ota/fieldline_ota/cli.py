@@ -241,7 +241,7 @@ def _sign(words: argparse.Namespace) -> int:
             )
         with keystore.open_pair(words.key, secrets) as pair:
             bundle.write_envelope(words.what, bundle.signed(release, pair))
-        print(f"{words.what}: signed by {words.key.name}")
+        print(f"{words.what}: signed by {words.key.name}, which has {keystore.leaves_left(words.key)} left")
         return 0
     if words.repo is None:
         raise UsageError("a draft is signed against its repository: give --repo FOLDER")

@@ -150,6 +150,11 @@ def open_ed25519(path: Path, secret: Secret) -> Iterator[Signer]:
     yield Ed25519Signer(key)
 
 
+def leaves_left(path: Path) -> int:
+    """Signatures that the LMS key of `path` can still make; SigningError."""
+    return signer.LmsSigner(_named(path, LMS)).left
+
+
 def _place(file: Path) -> hsm.Place:
     try:
         found = cast("dict[str, Any]", json.loads(file.read_bytes()))

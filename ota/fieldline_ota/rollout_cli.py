@@ -41,7 +41,6 @@ EPILOG = """example:
 ota.toml, which -c names:
 """
 _SHOWN = 200  # nodes of a table; --json has all
-_ENDED = (model.DONE, model.STOPPED, model.RETURNED)
 
 
 def add_commands(parts: Any) -> None:
@@ -166,7 +165,7 @@ def _run(words: argparse.Namespace) -> int:
         if console.is_terminal and not words.once:
             console.clear()
             console.print(_rings(done.rollout))
-        if done.rollout.state in _ENDED or words.once:
+        if done.rollout.ended() or words.once:
             print(_sentence(done.rollout))
             return 0 if done.rollout.state == model.DONE or words.once else 1
         time.sleep(words.interval)

@@ -158,6 +158,14 @@ class Rollout:
             return self._to(node, BACK_OFFERED, now, what="node-offered-back", data={"counter": counter})
         return []
 
+    def withdrawn(self, id: str, now: float) -> list[Decision]:
+        """Its gateway has no offer for it any more, and it had not accepted it."""
+        node = self.nodes[id]
+        if node.state != OFFERED or self.state in (RUNNING, HELD, DONE):
+            return []
+        node.counter = 0
+        return self._to(node, WAITING, now, what="node-withdrawn")
+
     # --- what goes out
 
     def wanted(self) -> list[tuple[Node, Ref]]:
@@ -178,10 +186,16 @@ class Rollout:
         return []
 
     def unwanted(self) -> list[Node]:
-        """Nodes that are to give up what they receive."""
+        """Nodes that are to have no offer of the release any more, and to give up what they receive of it."""
         if self.state in (RUNNING, HELD, DONE):
             return []
-        return [node for node in self.nodes.values() if node.state in (OFFERED, RECEIVING)]
+        return [node for node in self.nodes.values() if node.state in (OFFERED, RECEIVING, SILENT)]
+
+    def ended(self) -> bool:
+        """Whether nothing is left to do: no node that was told may still take the release, or is to go back."""
+        if self.state == STOPPED:
+            return not any(node.state in UNDER_WAY for node in self.nodes.values())
+        return self.state in (DONE, RETURNED)
 
     def counts(self, ring: int | None = None) -> Counter[str]:
         """Nodes by state, in one ring or in all."""
@@ -300,8 +314,8 @@ class Rollout:
         return decisions
 
     def _judge_return(self) -> list[Decision]:
-        """Whether all that can go back are back."""
-        waits = (CONFIRMED, TRIAL, BACK_OFFERED, BACK_TRIAL)
+        """Whether all that can go back are back, and nobody can take the release any more."""
+        waits = (*UNDER_WAY, CONFIRMED, BACK_OFFERED, BACK_TRIAL)
         if any(node.state in waits for node in self.nodes.values()):
             self.state = RETURNING
             return []

@@ -18,6 +18,8 @@ from fieldline_ota.rollout.store import RolloutStore
 from fieldline_ota.tokens import TokenKeys
 from fieldline_wire.update import codes
 
+_COMING = (codes.OFFERED, codes.RECEIVING, codes.VERIFYING)
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -58,15 +60,19 @@ def step(store: RolloutStore, gateways: Sequence[Gateway], keys: TokenKeys, id: 
         for each, name in _newest(views).values():
             decisions += _take(rollout, name, each, now)
         decisions += rollout.tick(now)
+        unwanted = _unwanted(rollout, views)
+        for node in rollout.unwanted():
+            if node.gateway in views and node not in unwanted:
+                decisions += rollout.withdrawn(node.id, now)
+        decisions += rollout.tick(now)
         store.save(rollout, decisions)
         decisions, offers = _offers(rollout, views, keys, now)
         store.save(rollout, decisions)
-        withdrawn = [node for node in rollout.unwanted() if node.gateway in views]
     by_name = {gateway.name: gateway for gateway in gateways}
     for node, ref, token in offers:
         with _telling(faults):
             by_name[node.gateway].offer(node.id, ref.digest, token)
-    for node in withdrawn:
+    for node in unwanted:
         with _telling(faults):
             by_name[node.gateway].withdraw(node.id)
     goal = rollout.wanted()
@@ -126,6 +132,18 @@ def _take(rollout: Rollout, gateway: str, seen: Seen, now: float) -> list[Decisi
     if node.state != SKIPPED:
         decisions += rollout.report(report, now)
     return decisions
+
+
+def _unwanted(rollout: Rollout, views: Mapping[str, View]) -> list[Node]:
+    """Nodes that have an offer at their gateway, or receive, and are not to."""
+    seen = _newest(views)
+    found = []
+    for node in rollout.unwanted():
+        each, _ = seen.get(node.id, (None, ""))
+        receives = each is not None and each.report.counter == node.counter and each.report.state in _COMING
+        if each is not None and (receives or each.offer == rollout.plan.release.digest):
+            found.append(node)
+    return found
 
 
 def _offers(

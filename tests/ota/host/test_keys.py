@@ -35,6 +35,14 @@ def test_both_keys_of_a_pair_sign(desk: Desk) -> None:
         assert lms.verify(public.lms, b"x", pair.lms.sign(b"x"))
 
 
+def test_signing_says_how_many_signatures_are_left(desk: Desk) -> None:
+    folder = desk.release(1)
+    (folder / "envelope.cose").unlink()
+    said = desk.run("sign", folder, "--key", desk.key("release"))
+    assert "signed by release, which has 1022 left" in said
+    assert "is signed already" in desk.run("sign", folder, "--key", desk.key("release"), status=2)
+
+
 def test_nothing_secret_is_readable_on_disk(desk: Desk) -> None:
     for suffix in (".ed25519", ".lms", ".lms.used"):
         assert desk.key("ann" + suffix).stat().st_mode & 0o077 == 0

@@ -62,10 +62,10 @@ class Site:
 
     def run(self, turns: int = 150) -> str:
         for _ in range(turns):
-            state = self.step().rollout.state
-            if state in (model.DONE, model.RETURNED, model.STOPPED):
+            rollout = self.step().rollout
+            if rollout.ended():
                 break
-        return state
+        return rollout.state
 
     def lines(self) -> list[dict[str, Any]]:
         assert not chain.verify(self.folder / AUDIT).faults
@@ -144,6 +144,31 @@ def test_a_node_that_moved_is_at_the_gateway_that_heard_it_last(tmp_path: Path) 
     first.heard_ms = 0
     step = site.step()
     assert step.rollout.nodes[id].gateway == "gw1" and step.rollout.nodes[id].state == model.FAILED
+
+
+@pytest.mark.parametrize("back", [None, BACK])
+def test_an_offer_at_a_gateway_that_was_away_when_it_stopped_is_withdrawn_when_it_is_back(
+    tmp_path: Path, back: Any
+) -> None:
+    """The rollout has not ended before: else a sleeper would take the bad release from its gateway."""
+    site = Site(tmp_path, ["good", "crashes", "asleep", "asleep"])
+    limits = Limits(soak_s=0, silence_s=100_000, tries=1)
+    site.start(Plan("pico_w", 0, RELEASE, back, RINGS[2:], limits))
+    for _ in range(2):
+        site.step()
+    sleepers = site.gateways[1]
+    assert len(sleepers._offers) == 2
+    sleepers.away = True
+    for _ in range(20):
+        rollout = site.step().rollout
+    assert rollout.state in (model.STOPPED, model.RETURNING) and not rollout.ended()
+    sleepers.away = False
+    site.run(3)
+    assert not sleepers._offers
+    for node in sleepers.all.values():
+        node.fate = "good"
+    assert site.run() in (model.STOPPED, model.RETURNED)
+    assert {node.running for node in sleepers.all.values()} == {OLD}
 
 
 def test_a_gateway_that_takes_no_offer_keeps_none_from_the_others(tmp_path: Path) -> None:
