@@ -30,6 +30,7 @@ from fieldline_wire.update.token import TOKEN_SIZE
 
 FAULT_S = 5.0
 """What failed begins anew after this."""
+SAVE_RETRY_S = 1.0
 RETRY_S = 60
 """After a check of the repository that failed."""
 MQTT_LINK = "mqtt:"  # links/mqtt.py: its speed is not known
@@ -139,8 +140,10 @@ class Updates:
             raise UsageError("'token' is not one of this node for this release; the token service makes it")
         if digest not in self._serving.catalogue.releases:
             raise UsageError(f"release {digest[:16]}... is not held here; `updates.check` looks for it")
-        self._serving.offer(self._now(), id, digest, token)
-        await self._save()
+        self._serving.offer(id, digest, token)
+        await self._must_save()
+        self._serving.tell(self._now(), id)
+        self._work.set()
         self._flush()
         return {"node": id.hex(), "offered": digest}
 
@@ -148,7 +151,7 @@ class Updates:
         """Offer a node nothing any more; what it receives it gives up."""
         id = self._node(arguments)
         self._serving.withdraw(id)
-        await self._save()
+        await self._must_save()
         self._flush()
         return {"node": id.hex()}
 
@@ -208,17 +211,24 @@ class Updates:
             self._work.clear()
 
     async def _save(self) -> None:
+        """What changed; tried again where the disk does not take it."""
+        try:
+            await self._must_save()
+        except GatewayError as error:
+            logs.event(logs.ERROR, "updates-failed", error=error)
+            await asyncio.sleep(SAVE_RETRY_S)
+
+    async def _must_save(self) -> None:
+        """What changed; UpdatesError where the disk does not take it, and it waits."""
         async with self._writes:
             ids, self._serving.dirty = self._serving.dirty, set()
             if not ids:
                 return
             try:
                 await asyncio.to_thread(self._state.save, [self._serving.nodes[id].row for id in ids])
-            except GatewayError as error:
+            except GatewayError:
                 self._serving.dirty |= ids
-                logs.event(logs.ERROR, "updates-failed", error=error)
-                await asyncio.sleep(1)
-                return
+                raise
             self._serving.saved(ids)
 
     async def _keep_checking(self) -> None:

@@ -67,6 +67,12 @@ class Node:
     def nonce(self) -> bytes:
         return self.row.token[13:21]
 
+    def accepted(self) -> bool:
+        """Whether the node has said that it took what is offered."""
+        return (
+            bool(self.row.offered) and self.status is not None and self.counter == self.status.counter  # type: ignore[attr-defined]
+        )
+
     def offer_stands(self) -> bool:
         """Whether the node could take what is offered: it was not accepted, and answers the present nonce."""
         return (
@@ -160,15 +166,18 @@ class Serving:
 
     # --- what the token service says
 
-    def offer(self, now: Moment, id: bytes, digest: str, token: bytes) -> None:
-        """From now on the node is offered what this token names."""
+    def offer(self, id: bytes, digest: str, token: bytes) -> None:
+        """From now on the node is offered what this token names: told by tell(), when the row is on disk."""
         node = self.nodes.setdefault(id, Node(Row(id)))
         node.row.offered, node.row.token = digest, token
         node.row.refused = node.row.reason = 0
         node.offer_ms, node.tells = None, 0
         self.dirty.add(id)
-        state = self._states.get(id)
-        if state is not None:
+
+    def tell(self, now: Moment, id: bytes) -> None:
+        """Tells a node that rests what it is offered."""
+        node, state = self.nodes.get(id), self._states.get(id)
+        if node is not None and state is not None:
             self._offer(now, state, node)
 
     def withdraw(self, id: bytes) -> None:
@@ -188,9 +197,8 @@ class Serving:
     def holds(self, catalogue: Catalogue, now: Moment) -> None:
         """What the repository has now."""
         self.catalogue = catalogue
-        for id, node in self.nodes.items():
-            if (state := self._states.get(id)) is not None:
-                self._offer(now, state, node)
+        for id in self.nodes:
+            self.tell(now, id)
 
     # --- chunks
 
@@ -235,7 +243,8 @@ class Serving:
         if object == codes.OBJECT_ROOT:
             data = self._next_root(node)
             return b"" if data is None else data[index * codes.CHUNK : (index + 1) * codes.CHUNK]
-        release = self.catalogue.releases.get(node.row.serving)
+        # What was accepted is what was offered, also where a kill came before `serving` was on disk.
+        release = self.catalogue.releases.get(node.row.offered if node.accepted() else node.row.serving)
         return b"" if release is None else release.chunk(object, index)
 
     # --- offers
