@@ -55,6 +55,7 @@ from fieldline_gateway.store.files import DiskFiles
 from fieldline_gateway.store.state import StoreState
 from fieldline_gateway.store.store import Store
 from fieldline_gateway.tasks import ended
+from fieldline_gateway.updates.service import Updates
 from fieldline_gateway.web import server as web
 from fieldline_gateway.web import token_operations
 from fieldline_gateway.web.config import tokens_path
@@ -133,6 +134,7 @@ class Gateway:
             stack.callback(self.audit.note, "gateway-stops")
             self._fleet = FleetService(self._ingest, self._registry, _now, self._plan_flush)
             self._fleet.add_to(self.operations)
+            await self._open_updates(stack)
             stack.push_async_callback(self._checkpoint)
             await stack.enter_async_context(ControlServer(self._config.control_socket, self.operations))
             await self._make_sinks(stack)
@@ -274,6 +276,14 @@ class Gateway:
                 config.page, self.operations, self._tokens, config.name, lambda: self._store.held
             )
             await stack.enter_async_context(page)
+
+    async def _open_updates(self, stack: AsyncExitStack) -> None:
+        config = self._config
+        updates = Updates(
+            config.updates, config.data, config.serial.baud, self._ingest, _now, self._plan_flush
+        )
+        updates.add_to(self.operations)
+        await stack.enter_async_context(updates)
 
     def _name_of(self, node: bytes) -> str:
         state = self._ingest.states.get(node)

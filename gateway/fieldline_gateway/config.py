@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from fieldline_gateway.alerts.config import AlertConfig, alerts
@@ -20,6 +20,8 @@ from fieldline_gateway.sinks.config import SinkConfig, sinks
 from fieldline_gateway.store.log import GroupRules
 from fieldline_gateway.store.retention import RetentionRules
 from fieldline_gateway.store.store import StoreSettings
+from fieldline_gateway.updates.config import EXAMPLE as UPDATES_EXAMPLE
+from fieldline_gateway.updates.config import UpdatesConfig, updates
 from fieldline_gateway.web.config import EXAMPLE as PAGE_EXAMPLE
 from fieldline_gateway.web.config import PageConfig, page
 from fieldline_host.tomlfile import ConfigError, Table, TomlFile
@@ -68,6 +70,7 @@ websocket = true                # on the same port
 # operators = ["scada"]         # and that may set them; who gives a token as the password needs no line here
 
 %PAGE%
+%UPDATES%
 # Each [[sink]] has a place of its own in the store; docs/payloads.md shows what each kind publishes.
 # [[sink]]
 # kind = "json"                   # docs/payload-json.md
@@ -124,7 +127,7 @@ websocket = true                # on the same port
 # password_file = "mail.password"
 # severity = "warning"            # this and worse
 # per_hour = 12                   # beyond it they go as one digest
-""".replace("%PAGE%\n", PAGE_EXAMPLE + "\n")
+""".replace("%PAGE%\n", PAGE_EXAMPLE + "\n").replace("%UPDATES%\n", UPDATES_EXAMPLE + "\n")
 
 _MIGRATE = """[mqtt] is now a sink of its own; write in its place
 [[sink]]
@@ -176,6 +179,7 @@ class Config:
     listener: ListenerConfig | None
     page: PageConfig | None
     """None: there is no page."""
+    updates: UpdatesConfig = field(default_factory=UpdatesConfig)
 
     @property
     def listener_door(self) -> Path:
@@ -231,6 +235,7 @@ def load(path: Path) -> Config:
         if root.has("listener") or not root.has("sink")
         else None,
         page=page(root.table("page"), folder) if root.has("page") else None,
+        updates=updates(root.table("updates"), folder) if root.has("updates") else UpdatesConfig(),
         # Last: it asks which certificates all the others named.
         alerts=alerts(root, name, folder, _certificates(file, folder)),
     )

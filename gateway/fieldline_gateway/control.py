@@ -19,11 +19,10 @@ from typing import Any, Self
 from fieldline_gateway.errors import GatewayError, UsageError
 from fieldline_gateway.operations import Caller, Operations, Role
 from fieldline_gateway.slices import dumps
+from fieldline_host import asking
 
 MAX_QUESTION = 1024 * 1024  # bytes; the longest is a command for 30,000 nodes named one by one
 PATIENCE_S = 5.0  # for a question to come in whole on the same machine, which takes milliseconds
-ANSWER_S = 60.0  # for the answer: the longest operation changes 30,000 nodes on a slow disk
-_MAX_PATH = 107  # sun_path in unix(7), less the closing zero
 
 
 class ControlServer:
@@ -36,7 +35,7 @@ class ControlServer:
 
     async def __aenter__(self) -> Self:
         self._path.unlink(missing_ok=True)
-        with _short(self._path) as short:
+        with asking.ShortPath(self._path) as short:
             before = os.umask(0o177)
             try:
                 self._server = await asyncio.start_unix_server(self._serve, short, limit=MAX_QUESTION)
@@ -82,23 +81,12 @@ class NotRunning(UsageError):
 
 def ask(path: Path, operation: str, arguments: dict[str, Any] | None = None) -> Any:
     """The result of an operation of the gateway at `path`; NotRunning, or UsageError where it says no."""
-    question = json.dumps({"operation": operation, "arguments": arguments or {}}).encode() + b"\n"
-    with socket.socket(socket.AF_UNIX) as client, _short(path) as short:
-        client.settimeout(ANSWER_S)
-        try:
-            client.connect(short)
-            client.sendall(question)
-            with client.makefile("rb") as answer:
-                told = json.loads(answer.read())
-        except (FileNotFoundError, ConnectionRefusedError):
-            raise NotRunning(f"no gateway runs at {path}; start it with: fieldline gateway run") from None
-        except PermissionError:
-            raise UsageError(f"{path}: ask as the user that runs the gateway") from None
-        except (OSError, ValueError) as error:
-            raise UsageError(f"the gateway at {path} did not answer: {error}") from None
-    if "error" in told:
-        raise UsageError(told["error"])
-    return told["result"]
+    try:
+        return asking.ask_socket(path, operation, arguments)
+    except asking.NotRunning as error:
+        raise NotRunning(str(error)) from None
+    except asking.AskError as error:
+        raise UsageError(str(error)) from None
 
 
 def _caller(writer: asyncio.StreamWriter) -> Caller:
@@ -110,24 +98,3 @@ def _caller(writer: asyncio.StreamWriter) -> Caller:
     except KeyError:
         name = f"user {uid}"
     return Caller(name, Role.OPERATOR, "cli")
-
-
-class _short:
-    """A path that fits a Unix socket's address, however deep the folder is: by /proc where it is too long."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._fd = -1
-
-    def __enter__(self) -> str:
-        if len(os.fsencode(self._path)) <= _MAX_PATH:
-            return str(self._path)
-        try:
-            self._fd = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return str(self._path.name)  # there is no such folder: connecting will say so
-        return f"/proc/self/fd/{self._fd}/{self._path.name}"
-
-    def __exit__(self, *_: object) -> None:
-        if self._fd >= 0:
-            os.close(self._fd)

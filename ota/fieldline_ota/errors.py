@@ -11,3 +11,7 @@ class SigningError(OtaError):
 
 class ImageError(OtaError):
     """Files that make no image, or an image that is none."""
+
+
+class UsageError(OtaError):
+    """Wrong words at the command line, or files that do not go together: nothing was done."""

@@ -19,6 +19,7 @@ from typing import Self
 
 from fieldline_ota.errors import SigningError
 from fieldline_ota.lms import LEAVES, LmsKey, make_key
+from fieldline_ota.sealed import seal, unseal
 
 _MAGIC = b"FLMSKEY1"
 _KEY_SIZE = len(_MAGIC) + 16 + 32 + 64 * LEAVES + 4
@@ -26,8 +27,11 @@ _STATE = struct.Struct(">8sI")
 _STATE_MAGIC = b"FLMSUSED"
 
 
-def create(path: Path, random: Callable[[int], bytes] = os.urandom) -> bytes:
-    """Makes a key at `path` and its state beside it; the public key. SigningError where something is there."""
+def create(path: Path, random: Callable[[int], bytes] = os.urandom, passphrase: bytes | None = None) -> bytes:
+    """Makes a key at `path` and its state beside it; the public key. SigningError where something is there.
+
+    Without a passphrase the key lies open in the file: for tests.
+    """
     key = make_key(random(16), random(32))
     body = _MAGIC + key.name + key.seed + key.nodes
     for file in (path, _state_of(path)):
@@ -35,21 +39,25 @@ def create(path: Path, random: Callable[[int], bytes] = os.urandom) -> bytes:
             raise SigningError(f"{file} exists: an LMS key is never written over")
     # The state first: a key file without a state cannot be used.
     _replace(_state_of(path), _state(0))
-    _replace(path, body + crc32(body).to_bytes(4, "big"))
+    data = body + crc32(body).to_bytes(4, "big")
+    _replace(path, data if passphrase is None else seal(data, passphrase, random))
     return key.public
 
 
 class LmsSigner:
-    """The key at `path`. `with` holds it for this process."""
+    """The key at `path`, sealed where there is a passphrase. `with` holds it for this process."""
 
-    def __init__(self, path: Path, random: Callable[[int], bytes] = os.urandom) -> None:
+    def __init__(
+        self, path: Path, random: Callable[[int], bytes] = os.urandom, passphrase: bytes | None = None
+    ) -> None:
         self._path = path
         self._random = random
+        self._passphrase = passphrase
         self._key: LmsKey | None = None
         self._lock = -1
 
     def __enter__(self) -> Self:
-        self._key = _read_key(self._path)
+        self._key = _read_key(self._path, self._passphrase)
         self._lock = os.open(self._path, os.O_RDONLY)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -113,11 +121,13 @@ def _read_state(path: Path) -> int:
     return int(leaf)
 
 
-def _read_key(path: Path) -> LmsKey:
+def _read_key(path: Path, passphrase: bytes | None) -> LmsKey:
     try:
         data = path.read_bytes()
     except OSError as error:
         raise SigningError(f"{path}: {error.strerror}") from None
+    if passphrase is not None:
+        data = unseal(data, passphrase, str(path))
     if len(data) != _KEY_SIZE or not data.startswith(_MAGIC):
         raise SigningError(f"{path} is no LMS key")
     if crc32(data[:-4]) != int.from_bytes(data[-4:], "big"):

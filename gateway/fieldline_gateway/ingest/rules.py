@@ -7,6 +7,7 @@ peer sends is a record, an answer, or a counted refusal; nothing that it sends r
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Protocol
 
 from fieldline_gateway import logs
 from fieldline_gateway.errors import StoreHeld
@@ -54,6 +55,17 @@ CLONE_MS = 60_000
 """A message of an older boot from another link, so soon after one on the first, is a second device."""
 CLONE_TIMES = 3
 """Messages of an older boot with ascending counters that make a second device of a repeat."""
+UPDATE_TYPES = range(0x20, 0x26)
+"""update.md 9.1"""
+
+
+class UpdatesPort(Protocol):
+    """Who looks after nodes' updates."""
+
+    def hello(self, came: Came) -> None: ...
+
+    def take(self, came: Came) -> bool:
+        """False where it is no message that a node may send."""
 
 
 class Ingest:
@@ -76,6 +88,7 @@ class Ingest:
         self.limited: dict[bytes, Limit] = {}
         """The buckets of the nodes that spoke."""
         self.numbered = Numbered(store, self.downlinks, self.refusals, self.changed)
+        self.updates: UpdatesPort | None = None
         self._store = store
         self.orders = Orders(self.states, self.downlinks)
 
@@ -147,7 +160,10 @@ class Ingest:
         return False
 
     def _take(self, came: Came, message: object) -> None:
-        if isinstance(message, Report | Gap):
+        if self.updates is not None and came.payload[0] in UPDATE_TYPES:
+            if not self.updates.take(came):
+                self._refuse(came, refusals.BAD_MESSAGE)
+        elif isinstance(message, Report | Gap):
             if isinstance(message, Report) and message.utc and not message.historical:
                 self._look_at_clock(came, message)
             self.numbered.take(came, message)
@@ -191,6 +207,8 @@ class Ingest:
             for cls, _, _ in hello.classes:
                 self.downlinks.ack(state, cls)
         self.orders.greeted(came.now, state, hello.config_version)
+        if self.updates is not None:
+            self.updates.hello(came)
 
     def _config(self, came: Came, config: Config) -> None:
         node = came.header.node

@@ -1,0 +1,1 @@
+"""Updates of nodes at the gateway: releases from a TUF repository, offers from the token service, chunks to nodes."""

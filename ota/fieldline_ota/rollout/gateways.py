@@ -1,0 +1,136 @@
+"""The gateways that a rollout goes through, and what each knows of its nodes; the adapter of asking.py.
+
+Rules: a gateway that does not answer is no error of the rollout: its nodes are silent for as long. What a gateway
+says is checked in form; it can keep an update from its nodes and can't choose one (update.md 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from fieldline_host.asking import AskError, ask_http, ask_socket
+from fieldline_ota.errors import OtaError
+from fieldline_ota.rollout.model import Report
+
+
+class GatewayError(OtaError):
+    """A gateway did not answer, or not as one does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A node as its gateway has it."""
+
+    report: Report
+    name: str
+    board: str
+    offer: str
+    """Digest of the manifest that the gateway offers it, "" for none."""
+    offer_counter: int
+    offer_nonce: str
+    heard_ms: int = 0
+    """When the gateway heard it last, by the gateway's clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a gateway knows of updates."""
+
+    nodes: tuple[Seen, ...]
+    releases: frozenset[str]
+    """Digests of the manifests of what it holds, verified."""
+    fault: str
+    """Why it could not refresh its releases, "" where it could."""
+
+
+class Gateway(Protocol):
+    """A gateway; GatewayError from each of these."""
+
+    @property
+    def name(self) -> str: ...
+
+    def look(self) -> View: ...
+
+    def nodes(self, target: str) -> list[str]:
+        """Ids of the nodes that a target (fleet.md 1) means."""
+
+    def offer(self, node: str, digest: str, token: bytes) -> None: ...
+
+    def withdraw(self, node: str) -> None: ...
+
+
+class RemoteGateway:
+    """One that runs: at `socket` on this machine, or at `url` with `token`."""
+
+    def __init__(
+        self, name: str, *, socket: Path | None = None, url: str = "", token: str = "", ca: Path | None = None
+    ) -> None:
+        self.name = name
+        self._socket = socket
+        self._url = url
+        self._token = token
+        self._ca = ca
+
+    def look(self) -> View:
+        told = self._ask("updates.list")
+        try:
+            return View(
+                tuple(_seen(each) for each in told["nodes"]),
+                frozenset(str(each["digest"]) for each in told["releases"]),
+                str(told["fault"]),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise GatewayError(f"gateway {self.name}: its list of updates is none: {error!r}") from None
+
+    def nodes(self, target: str) -> list[str]:
+        told = self._ask("nodes.list", target=target)
+        try:
+            return [str(each["node"]) for each in told["nodes"]]
+        except (KeyError, TypeError) as error:
+            raise GatewayError(f"gateway {self.name}: its list of nodes is none: {error!r}") from None
+
+    def offer(self, node: str, digest: str, token: bytes) -> None:
+        self._ask("updates.offer", node=node, digest=digest, token=token.hex())
+
+    def withdraw(self, node: str) -> None:
+        self._ask("updates.withdraw", node=node)
+
+    def _ask(self, operation: str, **arguments: Any) -> Any:
+        try:
+            if self._socket is not None:
+                return ask_socket(self._socket, operation, arguments)
+            return ask_http(self._url, self._token, operation, arguments, self._ca)
+        except AskError as error:
+            raise GatewayError(f"gateway {self.name}: {error}") from None
+
+
+def _seen(told: Mapping[str, Any]) -> Seen:
+    node, nonce = str(told["node"]), str(told["nonce"])
+    if len(bytes.fromhex(node)) != 8 or len(bytes.fromhex(nonce)) != 8:
+        raise ValueError("a node's id or nonce")
+    refusal = told["refusal"]
+    report = Report(
+        node,
+        state=int(told["state"]),
+        reason=int(told["reason"]),
+        running=int(told["running"]),
+        target=int(told["target"]),
+        floor=int(told["floor"]),
+        counter=int(told["counter"]),
+        nonce=nonce,
+        percent=int(told["percent"]),
+        refusal=None if refusal is None else (int(refusal[0]), int(refusal[1])),
+    )
+    offer = told["offer"] or {"digest": "", "counter": 0, "nonce": ""}
+    return Seen(
+        report,
+        str(told["name"]),
+        str(told["board"]),
+        str(offer["digest"]),
+        int(offer["counter"]),
+        str(offer["nonce"]),
+        int(told["heard_ms"]),
+    )
