@@ -13,7 +13,8 @@ from fieldline_ota import files, keystore, repository, rootdraft
 from fieldline_ota.repository import Repository
 from fieldline_wire.errors import Refused
 from fieldline_wire.update.codes import ROOT_THRESHOLD, ROOT_VERSION
-from fieldline_wire.update.root import Root, verify_steps
+from fieldline_wire.update.root import Root
+from fieldline_wire.update.root_file import verify_steps
 from tests.ota.host.conftest import Desk
 from tests.ota.host.tuf_site import Client, served
 
