@@ -52,10 +52,6 @@ BENCHES = {
         "fieldline_harness.bench_page",
         "the gateway's page with 1,000 simulated nodes in Chromium, beside an empty page",
     ),
-    "mesh": (
-        "fieldline_harness.bench_mesh",
-        "Bluetooth Mesh: sample data, cost on a node, delivery over a simulated air with every assumption",
-    ),
     "boards": ("fieldline_harness.bench_boards", "tests of the Board port that pass, by kind of board"),
     "ota": (
         "fieldline_harness.bench_ota",

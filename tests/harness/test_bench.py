@@ -20,9 +20,17 @@ PROMISED = {
     "soak": {"soak.kills", "soak.lost", "soak.tails"},
     "targets": {"fleet.target_ms_30000"},
     "page": {"page.ready_ms_1000", "page.update_ms_1000"},
+    "ota": {
+        "ota.cut_cases",
+        "ota.violations",
+        "ota.delta_constant_bytes",
+        "ota.delta_functions_bytes",
+        "ota.full_bytes",
+        "ota.selector_mpy_bytes",
+    },
     "node": {"node.mpy_bytes", "node.heap_bytes"},
 }
-NONE = {"soak.lost", "soak.tails_lost", "cluster.lost"}
+NONE = {"ota.violations", "soak.lost", "soak.tails_lost", "cluster.lost"}
 """What must be zero."""
 PERHAPS_NONE = {"page.long_tasks_1000", "soak.gaps", "soak.repeats", "soak.misfortunes"}
 
