@@ -153,9 +153,8 @@ def build(
     with _gathered(spec, _SCRIPTS, module, out_dir, _folding()) as sources:
         for path, source in sources:
             target = Path(path).with_suffix(".mpy")
-            opt = (
-                _RELEASE_OPT if target.as_posix() in _SELECTOR else _opt(development)
-            )  # its budget is narrow
+            # memory is narrow in an update, and in flash for the selector
+            opt = _RELEASE_OPT if path.startswith(_UPDATES) else _opt(development)
             _compile(spec, source, path, out_dir / target, opt)
             if sources_too:
                 readable = out_dir / SOURCES / path
