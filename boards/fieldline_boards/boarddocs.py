@@ -34,8 +34,8 @@ _KEYS = (
     ("`[flash]`", "`size`; `storage` (RP2) or `app` (ESP32); `files`; the regions `state`, `outbox` and "
      "for updates `update`, `slot_a`, `slot_b`, each with "
      "`start` and `length`, on an ESP32 a `label`"),
-    ("`[budget]`", "`mpy_bytes`, `update_mpy_bytes`, `heap_bytes`, `frozen_heap_bytes`, and bytes by file: "
-     "a build over one fails"),
+    ("`[budget]`", "`mpy_bytes`, `heap_bytes`, `frozen_heap_bytes`, `update_mpy_bytes`, `update_heap_bytes`, "
+     "`selector_bytes`, and bytes by file: a build over one fails"),
 )  # fmt: skip
 
 PAGE = "boards.md"

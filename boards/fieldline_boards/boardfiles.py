@@ -45,11 +45,12 @@ _RESERVE = """
 import fieldline_board as board
 if board.CHIP == "rp2":
     import rp2
-    from fieldline_node.drivers.micropython.reserve import reserve
+    from fieldline_node.drivers.micropython.reserve import covers, reserve
     regions = [board.FLASH_STATE, board.FLASH_OUTBOX]
     if board.FLASH_UPDATE is not None:
         regions += [board.FLASH_UPDATE] + list(board.FLASH_SLOTS)
-    reserve(rp2.Flash(), regions)
+    if covers(min([region[1] for region in regions])):
+        reserve(rp2.Flash(), regions)
 """
 
 

@@ -120,14 +120,18 @@ def _build(words: argparse.Namespace) -> int:
     else:
         out = words.out or Path("build") / spec.name
         report = build(spec, out, development=development, sources_too=_sources_too(words))
-        if _sources_too(words) and not any(file.path.startswith("src/") for file in report.files):
-            print(f"The sources to be read do not fit on {spec.name} beside the node: left out.")
+        _say_left_out(words, report)
     _show(report)
     return 1 if report.over else 0
 
 
 def _sources_too(words: argparse.Namespace) -> bool:
     return not (words.release or words.no_sources)
+
+
+def _say_left_out(words: argparse.Namespace, report: BuildReport) -> None:
+    if _sources_too(words) and not any(file.path.startswith("src/") for file in report.files):
+        print(f"The sources to be read do not fit on {report.spec.name} beside the node: left out.")
 
 
 def _show(report: BuildReport) -> None:
@@ -139,7 +143,7 @@ def _show(report: BuildReport) -> None:
     table.add_section()
     if sources:
         table.add_row("src/ (to be read)", f"{sum(file.size for file in sources):,}", "")
-    table.add_row("all files", f"{sum(file.size for file in report.files):,}", f"{report.spec.files_bytes:,}")
+    table.add_row("all files, in blocks", f"{report.occupied:,}", f"{report.spec.files_bytes:,}")
     budgets = report.spec.budget
     for what, size, most in (
         (".mpy of the app", report.mpy_bytes, budgets.mpy_bytes),
@@ -175,6 +179,7 @@ def _install(words: argparse.Namespace) -> int:
         return 0
     with tempfile.TemporaryDirectory(prefix="fieldline-build-") as folder:
         report = build(spec, Path(folder), development=not words.release, sources_too=_sources_too(words))
+        _say_left_out(words, report)
         if report.over:
             _show(report)
             return 1

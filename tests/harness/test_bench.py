@@ -24,10 +24,18 @@ PROMISED = {
     "guard": {"guard.threats_tested"},
     "twins": {"twins.cases"},
     "page": {"page.ready_ms_1000", "page.update_ms_1000"},
+    "ota": {
+        "ota.cut_cases",
+        "ota.violations",
+        "ota.delta_constant_bytes",
+        "ota.delta_functions_bytes",
+        "ota.full_bytes",
+        "ota.selector_mpy_bytes",
+    },
     "node": {"node.mpy_bytes", "node.heap_bytes"},
     "mesh": {"mesh.vectors", "mesh.mpy_bytes", "mesh.heap_bytes"},
 }
-NONE = {"soak.lost", "soak.tails_lost", "cluster.lost"}
+NONE = {"ota.violations", "soak.lost", "soak.tails_lost", "cluster.lost"}
 """What must be zero."""
 PERHAPS_NONE = {"page.long_tasks_1000", "soak.gaps", "soak.repeats", "soak.misfortunes"}
 

@@ -44,7 +44,9 @@ class TestedBoard:
 class Bench:
     """A node, its flash, its hardware, its line and its gateway."""
 
-    def __init__(self, sectors=16, journal_sectors=4):
+    def __init__(self, sectors=16, journal_sectors=4, updates=None):
+        """`updates`: their loader (ports.py)."""
+        self.updates = updates
         self.state = FakeFlash(journal_sectors, 1024)
         self.flash = FakeFlash(sectors, 1024)
         self.time = 0  # ms since the bench began; the node's own starts at each boot
@@ -63,7 +65,9 @@ class Bench:
         faults.load()
         self.link = SerialLink(self.line)
         identity = (NODE, 0, BlockCcm(Block(KEY)))
-        self.app = make_node(TestedBoard, self.hardware, self.link, journal, faults, self.flash, identity)
+        self.app = make_node(
+            TestedBoard, self.hardware, self.link, journal, faults, self.flash, identity, self.updates
+        )
         self.fan = self.hardware.fans.get(FAN_PIN)
 
     def run(self, ms):

@@ -35,7 +35,7 @@ def seal_envelope(manifest: bytes, ed25519: bytes, lms: bytes) -> bytes:
 
 def content(data: bytes) -> tuple[bytes, int]:
     """(what is signed, offset of the array of signatures); Refused where it does not begin as 4.1 says."""
-    if bytes(data[: len(PREFIX)]) != PREFIX:
+    if data[: len(PREFIX)] != PREFIX:
         raise Refused(ENVELOPE_MALFORMED, "no COSE_Sign")
     try:
         major, size, at = read_head(data, len(PREFIX))
@@ -43,7 +43,7 @@ def content(data: bytes) -> tuple[bytes, int]:
         raise Refused(ENVELOPE_MALFORMED, str(error)) from None
     if major != 2 or size > len(data) - at:
         raise Refused(ENVELOPE_MALFORMED, "no payload in the COSE_Sign")
-    return bytes(data[at : at + size]), at + size
+    return data[at : at + size], at + size
 
 
 def parts(data: bytes) -> tuple[bytes, bytes, bytes, int]:
@@ -53,13 +53,9 @@ def parts(data: bytes) -> tuple[bytes, bytes, bytes, int]:
     second = first + ED25519_SIZE
     third = second + len(LMS_HEAD)
     end = third + LMS_SIZE
-    rest = bytes(data[at:end])
-    if (
-        rest[: first - at] == TWO + ED25519_HEAD
-        and rest[second - at : third - at] == LMS_HEAD
-        and len(rest) == end - at
-    ):
-        return manifest, rest[first - at : second - at], rest[third - at :], end
+    if data[at:first] == TWO + ED25519_HEAD and data[second:third] == LMS_HEAD and len(data) >= end:
+        return manifest, data[first:second], data[third:end], end
+    rest = data[at:end]
     if ED25519_HEAD not in rest:
         raise Refused(ED25519_WRONG, "no Ed25519 signature")
     if LMS_HEAD not in rest:

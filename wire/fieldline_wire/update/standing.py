@@ -5,7 +5,7 @@ Rules: small, for it stays in a node's memory; it says what the slot journal and
 
 from fieldline_wire.errors import PeerError
 from fieldline_wire.update.codes import IDLE, NONE, OK_CONFIRMED, SECTOR, SLOT_FILES, TRIAL
-from fieldline_wire.update.envelope import MAX_ENVELOPE, head_facts, parts
+from fieldline_wire.update.envelope import MAX_ENVELOPE, content, head_facts
 from fieldline_wire.update.heads import read_head
 from fieldline_wire.update.messages import Status
 from fieldline_wire.update.slots import PAYLOAD_NONE, Record
@@ -53,7 +53,7 @@ def image_in(slots, slot: int) -> "tuple[int, bytes] | None":  # type: ignore[no
     head = bytearray(MAX_ENVELOPE)
     slots[slot][0].readinto(0, head)
     try:
-        _, size, digest = head_facts(parts(bytes(head))[0])
+        _, size, digest = head_facts(content(bytes(head))[0])
     except PeerError:
         return None
     return size, digest

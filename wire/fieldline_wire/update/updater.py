@@ -254,7 +254,9 @@ class Updater:
         number = judge.choose_payload(manifest, running[1] if running else None, image.sectors)
         judge.check_lms(envelope, root.lms)
         yield None
-        for step in judge.check_ed25519(envelope, root.ed25519):
+        steps = judge.check_ed25519(envelope, root.ed25519)
+        envelope = b""
+        for step in steps:
             yield step
         payload = manifest.payloads[number]
         first = judge.staged_at(payload, image.sectors) // image.sector_size

@@ -5,12 +5,7 @@ Rules: opening reads, and writes nothing.
 
 import sys
 
-import vfs  # pyright: ignore[reportMissingImports]
-
 from fieldline_node.drivers.micropython.flash import find_region
-from fieldline_node.drivers.micropython.mounted import Mount, folders
-from fieldline_wire.update.regions import reader
-from fieldline_wire.update.romfs import image_size, index
 
 PLACE = "/app"
 
@@ -26,6 +21,12 @@ def open_slots(board) -> list:
 
 def mount(image) -> None:
     """Makes the image in a region the first place that modules come from. PeerError where it is none."""
+    import vfs  # pyright: ignore[reportMissingImports]
+
+    from fieldline_node.drivers.micropython.mounted import Mount, folders  # none of it in an update's memory
+    from fieldline_wire.update.regions import reader
+    from fieldline_wire.update.romfs import image_size, index
+
     read = reader(image, 0)
     root = folders(index(read, image_size(read)))
     vfs.mount(Mount(root, *image.source()), PLACE, readonly=True)

@@ -53,13 +53,19 @@ class UpdatePort:
 
     def updater(self, unix, random):
         """All that an update needs: some 30 kB of code on a stock image."""
-        from fieldline_node.drivers.micropython.inflate import Inflater
         from fieldline_wire.update.root import Roots
         from fieldline_wire.update.updater import Updater
 
         roots = Roots(self._update, 2)
         roots.load(self._document)
-        return Updater(self.who, self.journal, roots, self.slots, random, unix, Inflater)
+        return Updater(self.who, self.journal, roots, self.slots, random, unix, _inflater)
+
+
+def _inflater(read, size: int, bits: int):
+    """The inflater, whose code is loaded when there is something to inflate."""
+    from fieldline_node.drivers.micropython.inflate import Inflater
+
+    return Inflater(read, size, bits)
 
 
 def open_updates(board, node: bytes, random) -> "UpdatePort | None":
