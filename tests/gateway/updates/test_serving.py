@@ -39,8 +39,6 @@ class Bench:
             self.nodes[id] = UpdatingNode(number, repo.trust(id), unix=unix)
             self.nodes[id].seal = lambda message: message  # type: ignore[method-assign]
         self.states = {id: NodeState(node.enrolled()) for id, node in self.nodes.items()}
-        for state in self.states.values():
-            state.link = "line"
         self.drop: Callable[[Any], bool] = lambda message: False
         self.said: list[tuple[bytes, Any]] = []
         self.sent: list[tuple[float, Any]] = []
@@ -49,6 +47,8 @@ class Bench:
     def new_gateway(self, rows: list[Row]) -> None:
         """As after a start; what is on disk is `rows`."""
         self.said = []
+        for state in self.states.values():
+            state.link = None  # until it is heard
         self.serving = Serving(
             lambda state, message: self.said.append((state.node.id, message)),
             lambda link: self.rate,
@@ -67,6 +67,7 @@ class Bench:
         return Moment(self.now_ms, self.now_ms)
 
     def came(self, id: bytes, payload: bytes) -> Came:
+        self.states[id].link = "line"
         return Came(self.moment, "line", SimpleNamespace(node=id), self.states[id], payload)  # type: ignore[arg-type]
 
     def hello(self) -> None:
