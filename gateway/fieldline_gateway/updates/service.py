@@ -22,7 +22,7 @@ from fieldline_gateway.operations import Arguments, Caller, Operations, argument
 from fieldline_gateway.tasks import ended
 from fieldline_gateway.updates.config import UpdatesConfig
 from fieldline_gateway.updates.pace import BITS
-from fieldline_gateway.updates.serving import Node, Serving
+from fieldline_gateway.updates.serving import WITHDRAWN, Node, Serving
 from fieldline_gateway.updates.source import TufSource
 from fieldline_gateway.updates.state import UpdateState
 from fieldline_wire.update import codes
@@ -187,6 +187,7 @@ class Updates:
             "nonce": status.nonce.hex(),  # type: ignore[union-attr]
             "percent": _percent(status),
             "heard_ms": row.heard_ms,
+            "serving": row.serving if row.serving != WITHDRAWN else "",
             "refusal": [row.refused, row.reason] if row.refused else None,
             "offer": {"digest": row.offered, "counter": node.counter, "nonce": node.nonce.hex()}
             if stands

@@ -27,6 +27,8 @@ OFFER_RETRY_MS = 10_000
 ROOT_TRIES = 3
 """Offers of one root to one node in a run of the gateway: a node that refuses it three times will again."""
 
+WITHDRAWN = "withdrawn"
+"""In the place of the digest that is served: what the node may receive it is to give up."""
 RESTING = (codes.IDLE, codes.CONFIRMED, codes.REVERTED, codes.REFUSED)
 _COMING = (codes.OFFERED, codes.RECEIVING, codes.VERIFYING)
 _REFUSALS = range(
@@ -66,6 +68,13 @@ class Node:
     @property
     def nonce(self) -> bytes:
         return self.row.token[13:21]
+
+    def gives_up(self) -> bool:
+        """Whether it receives an image that was taken back."""
+        status = self.status
+        if status is None or self.row.serving != WITHDRAWN or status.state not in _COMING:  # type: ignore[attr-defined]
+            return False
+        return status.progress is None or status.progress[0] != codes.OBJECT_ROOT
 
     def accepted(self) -> bool:
         """Whether the node has said that it took what is offered."""
@@ -157,10 +166,14 @@ class Serving:
         if answers and reason in _REFUSALS and (reason != before.reason or node.tells > 1):  # type: ignore[union-attr]
             row.refused, row.reason = node.counter, reason
         self._offer(came.now, came.state, node)
+        self._give_up(came.state, node)
 
     def _want(self, came: Came, want: Want) -> None:
         node = self.nodes.setdefault(came.header.node, Node(Row(came.header.node)))
         node.asked = [(want.object, index) for index in want.chunks()]
+        if want.object != codes.OBJECT_ROOT and node.row.serving == WITHDRAWN:
+            node.asked = []
+            self._say(came.state, Abort())
         if node.asked:
             self._waiting.setdefault(came.header.node)
 
@@ -181,17 +194,20 @@ class Serving:
             self._offer(now, state, node)
 
     def withdraw(self, id: bytes) -> None:
-        """Nothing is offered any more, and what the node receives it is to give up."""
+        """Nothing is offered or served any more; a node that receives is told to give up, later where it sleeps."""
         node = self.nodes.get(id)
         if node is None:
             return
-        node.row.offered, node.row.token = "", b""
+        node.row.offered, node.row.token, node.row.serving = "", b"", WITHDRAWN
         node.offer_ms, node.tells = None, 0
         node.asked = []
         self.dirty.add(id)
-        state = self._states.get(id)
-        coming = node.status is not None and node.status.state in _COMING  # type: ignore[attr-defined]
-        if state is not None and state.link is not None and coming:
+        if (state := self._states.get(id)) is not None:
+            self._give_up(state, node)
+
+    def _give_up(self, state: NodeState, node: Node) -> None:
+        """Tells a node that receives what was withdrawn."""
+        if state.link is not None and node.gives_up():
             self._say(state, Abort())
 
     def holds(self, catalogue: Catalogue, now: Moment) -> None:

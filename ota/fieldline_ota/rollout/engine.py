@@ -159,12 +159,12 @@ class Rollout:
         return []
 
     def withdrawn(self, id: str, now: float) -> list[Decision]:
-        """Its gateway has no offer for it any more, and it had not accepted it."""
+        """Its gateway neither offers nor serves it the release any more."""
         node = self.nodes[id]
-        if node.state != OFFERED or self.state in (RUNNING, HELD, DONE):
+        if self.state in (RUNNING, HELD, DONE) or not node.counter or node.state not in (OFFERED, SILENT):
             return []
         node.counter = 0
-        return self._to(node, WAITING, now, what="node-withdrawn")
+        return self._to(node, WAITING if node.state == OFFERED else SILENT, now, what="node-withdrawn")
 
     # --- what goes out
 
@@ -194,7 +194,7 @@ class Rollout:
     def ended(self) -> bool:
         """Whether nothing is left to do: no node that was told may still take the release, or is to go back."""
         if self.state == STOPPED:
-            return not any(node.state in UNDER_WAY for node in self.nodes.values())
+            return not self._may_take()
         return self.state in (DONE, RETURNED)
 
     def counts(self, ring: int | None = None) -> Counter[str]:
@@ -315,14 +315,20 @@ class Rollout:
 
     def _judge_return(self) -> list[Decision]:
         """Whether all that can go back are back, and nobody can take the release any more."""
-        waits = (*UNDER_WAY, CONFIRMED, BACK_OFFERED, BACK_TRIAL)
-        if any(node.state in waits for node in self.nodes.values()):
+        waits = (CONFIRMED, BACK_OFFERED, BACK_TRIAL)
+        if self._may_take() or any(node.state in waits for node in self.nodes.values()):
             self.state = RETURNING
             return []
         if self.state == RETURNED:
             return []
         self.state = RETURNED
         return [Decision("rollout-returned", ENGINE, data=dict(self.counts()))]
+
+    def _may_take(self) -> bool:
+        """Whether a node that was told may still take the release."""
+        return any(
+            node.state in UNDER_WAY or (node.state == SILENT and node.counter) for node in self.nodes.values()
+        )
 
     def _stop(self, who: str, why: str, now: float) -> list[Decision]:
         self.state = STOPPED if self.plan.back is None else RETURNING

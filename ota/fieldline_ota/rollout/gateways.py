@@ -31,6 +31,8 @@ class Seen:
     """Digest of the manifest that the gateway offers it, "" for none."""
     offer_counter: int
     offer_nonce: str
+    serving: str = ""
+    """Digest of what the gateway gives it chunks of, "" for nothing."""
     heard_ms: int = 0
     """When the gateway heard it last, by the gateway's clock."""
 
@@ -132,5 +134,6 @@ def _seen(told: Mapping[str, Any]) -> Seen:
         str(offer["digest"]),
         int(offer["counter"]),
         str(offer["nonce"]),
+        str(told["serving"]),
         int(told["heard_ms"]),
     )

@@ -18,8 +18,6 @@ from fieldline_ota.rollout.store import RolloutStore
 from fieldline_ota.tokens import TokenKeys
 from fieldline_wire.update import codes
 
-_COMING = (codes.OFFERED, codes.RECEIVING, codes.VERIFYING)
-
 
 @dataclass(frozen=True, slots=True)
 class Step:
@@ -135,15 +133,14 @@ def _take(rollout: Rollout, gateway: str, seen: Seen, now: float) -> list[Decisi
 
 
 def _unwanted(rollout: Rollout, views: Mapping[str, View]) -> list[Node]:
-    """Nodes that have an offer at their gateway, or receive, and are not to."""
+    """Nodes that their gateway offers or serves the release, and that are not to have it."""
     seen = _newest(views)
-    found = []
-    for node in rollout.unwanted():
-        each, _ = seen.get(node.id, (None, ""))
-        receives = each is not None and each.report.counter == node.counter and each.report.state in _COMING
-        if each is not None and (receives or each.offer == rollout.plan.release.digest):
-            found.append(node)
-    return found
+    digest = rollout.plan.release.digest
+    return [
+        node
+        for node in rollout.unwanted()
+        if node.id in seen and digest in (seen[node.id][0].offer, seen[node.id][0].serving)
+    ]
 
 
 def _offers(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -38,8 +39,6 @@ class Bench:
             self.nodes[id] = UpdatingNode(number, repo.trust(id), unix=unix)
             self.nodes[id].seal = lambda message: message  # type: ignore[method-assign]
         self.states = {id: NodeState(node.enrolled()) for id, node in self.nodes.items()}
-        for state in self.states.values():
-            state.link = "line"
         self.drop: Callable[[Any], bool] = lambda message: False
         self.said: list[tuple[bytes, Any]] = []
         self.sent: list[tuple[float, Any]] = []
@@ -48,6 +47,8 @@ class Bench:
     def new_gateway(self, rows: list[Row]) -> None:
         """As after a start; what is on disk is `rows`."""
         self.said = []
+        for state in self.states.values():
+            state.link = None  # until it is heard
         self.serving = Serving(
             lambda state, message: self.said.append((state.node.id, message)),
             lambda link: self.rate,
@@ -66,6 +67,7 @@ class Bench:
         return Moment(self.now_ms, self.now_ms)
 
     def came(self, id: bytes, payload: bytes) -> Came:
+        self.states[id].link = "line"
         return Came(self.moment, "line", SimpleNamespace(node=id), self.states[id], payload)  # type: ignore[arg-type]
 
     def hello(self) -> None:
@@ -190,6 +192,51 @@ def test_a_gateway_that_is_killed_goes_on_from_its_disk(
     state.close()
     assert node.status().running == 1 and kills
     assert node.status().unasked == 0 and node.chunks <= 60, "what was received is not received again"
+
+
+def test_a_kill_right_after_the_first_offer_serves_what_was_offered(
+    repo: Repo, releases: list[str], tmp_path: Path
+) -> None:
+    bench = Bench(repo, tmp_path)
+    ((id, node),) = bench.nodes.items()
+    bench.hello()
+    bench.run()
+    bench.offer(id, releases[0])
+    bench.run()
+    status = node.status()
+    token = TOKENS.token(id, status.counter + 1, status.nonce, bytes.fromhex(releases[1]))
+    bench.serving.offer(id, releases[1], token)
+    rows = [replace(row) for row in bench.rows()]  # on disk before the node is told; what comes then is not
+    bench.serving.tell(bench.moment, id)
+    for _, offer in bench.said:
+        node.hear(offer.to_bytes())
+    assert node.status().state == codes.OFFERED and rows[0].serving == releases[0]
+    bench.new_gateway(rows)
+    for payload in [node.status().to_bytes(), *node.ask_again()]:
+        bench.serving.take(bench.came(id, payload))
+    bench.run()
+    assert (node.status().state, node.status().running) == (codes.CONFIRMED, 2)
+
+
+def test_a_node_that_slept_is_told_to_give_up_when_it_is_heard(
+    repo: Repo, releases: list[str], tmp_path: Path
+) -> None:
+    bench = Bench(repo, tmp_path, rate=2000)
+    ((id, node),) = bench.nodes.items()
+    bench.hello()
+    bench.offer(id, releases[0])
+    while node.status().state != codes.RECEIVING:
+        bench.now_ms += 10
+        bench.turn()
+    bench.drop = lambda message: True  # it sleeps
+    bench.serving.withdraw(id)
+    bench.run()
+    bench.drop = lambda message: False
+    bench.new_gateway([replace(row) for row in bench.rows()])
+    for payload in node.ask_again():
+        bench.serving.take(bench.came(id, payload))
+    bench.run()
+    assert (node.status().state, node.status().reason) == (codes.REFUSED, codes.ABORTED)
 
 
 def test_an_abort_ends_what_is_received(repo: Repo, releases: list[str], tmp_path: Path) -> None:

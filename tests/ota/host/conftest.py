@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from fieldline_ota import keystore, sealed
+from fieldline_ota import keystore, sealed, signer
 from fieldline_ota.cli import main
+from tests.ota.material import keys
 
 PASSPHRASE = "correct horse"
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
@@ -17,11 +18,15 @@ NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 
 @pytest.fixture(scope="session")
 def made_keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pairs ann, ben, cay (holders), release, release-2; online keys for TUF alone. A cheap scrypt: for speed."""
+    """Pairs ann, ben, cay (holders), release, release-2; online keys for TUF alone.
+
+    A cheap scrypt, and the LMS trees that other tests make, too: each takes a second.
+    """
     folder = tmp_path_factory.mktemp("keys")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sealed, "LOG2_N", 4)
         for name in ("ann", "ben", "cay", "release", "release-2", "online", "online-2"):
+            patch.setattr(signer, "make_key", lambda *_, name=name: keys(name.replace("-", "")).lms._key)
             keystore.make(folder / name, lambda what: PASSPHRASE.encode(), pair="online" not in name)
     return folder
 

@@ -28,6 +28,7 @@ class SimulatedGateway:
         self._digests = digests
         self._nonces = dict.fromkeys(nodes, 0)
         self._offers: dict[str, tuple[str, bytes]] = {}
+        self._serving: dict[str, str] = {}
 
     def look(self) -> View:
         self._answer()
@@ -44,6 +45,7 @@ class SimulatedGateway:
     def withdraw(self, node: str) -> None:
         self._answer()
         self._offers.pop(node, None)
+        self._serving.pop(node, None)
         self.all[node].abort()
 
     def turn(self) -> None:
@@ -62,6 +64,7 @@ class SimulatedGateway:
                     continue
                 assert found.digest.hex() == digest
                 del self._offers[id]
+                self._serving[id] = digest
                 self._nonces[id] += 1
                 self.accepted.append((id, found.counter, digest))
                 node.offer(self._digests[digest], found.counter)
@@ -75,8 +78,8 @@ class SimulatedGateway:
         counter, nonce = int.from_bytes(token[9:13], "big"), token[13:21].hex()
         name = f"name-{id[-3:]}"
         if not digest:
-            return Seen(report, name, "pico_w", "", 0, "", self.heard_ms)
-        return Seen(report, name, "pico_w", digest, counter, nonce, self.heard_ms)
+            return Seen(report, name, "pico_w", "", 0, "", self._serving.get(id, ""), self.heard_ms)
+        return Seen(report, name, "pico_w", digest, counter, nonce, self._serving.get(id, ""), self.heard_ms)
 
     def _answer(self) -> None:
         if self.away:

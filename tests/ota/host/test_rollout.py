@@ -125,6 +125,7 @@ class Site:
             node.offer(ref.sequence, node.counter + 1)
         for known in self.rollout.unwanted():
             self.nodes[known.id].abort()
+            self.log += self.rollout.withdrawn(known.id, self.now)
         self.most_open = max(self.most_open, self.rollout.ring)
 
     def run(self, turns: int = 400) -> str:
