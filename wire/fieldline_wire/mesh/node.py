@@ -8,7 +8,7 @@ from fieldline_wire.codes import const
 from fieldline_wire.errors import PeerError, UsageError
 from fieldline_wire.mesh import beacon, settings
 from fieldline_wire.mesh.access import Element, Model, ModelState, split
-from fieldline_wire.mesh.advertiser import AD_BEACON, Advertiser
+from fieldline_wire.mesh.advertiser import AD_BEACON, MAX_ADVERTS, Advertiser
 from fieldline_wire.mesh.counters import Counters
 from fieldline_wire.mesh.keys import PHASE_DISTRIBUTE, PHASE_SWITCH, NetworkKey, Subnet
 from fieldline_wire.mesh.memory import Cache, ReplayList
@@ -43,6 +43,7 @@ class Node:
         elements: "list[Element]",
         replays: int = REPLAYS,
         incoming: int = MAX_INCOMING,
+        adverts: int = MAX_ADVERTS,
     ) -> None:
         self.aes = aes
         self.random = random
@@ -52,7 +53,7 @@ class Node:
         self.counters = Counters(store)
         self.replay = ReplayList(store, replays)
         self.keys = Keys(aes(bytes(16)))
-        self.air = Advertiser(self._random16)
+        self.air = Advertiser(self._random16, adverts)
         self.network = Network(self.counters, self.air, self._mine, self._is_ours, self._receive)
         self.transport = Transport(
             self.counters,
@@ -175,6 +176,7 @@ class Node:
         ttl: int = NO_TTL,
         token: object = None,
         label: bytes = b"",
+        segmented: bool = False,
     ) -> bool:
         """Sends an access message under an AppKey; False where the queue is full. UsageError for the key."""
         app = self.keys.app(key_index)
@@ -182,7 +184,8 @@ class Node:
         if app is None or subnet is None:
             raise UsageError("no AppKey 0x%03x" % key_index)
         src = self.settings.address + element
-        return self.transport.send(now, subnet, src, dst, app.sending(subnet), payload, ttl, token, label)
+        key = app.sending(subnet)
+        return self.transport.send(now, subnet, src, dst, key, payload, ttl, token, label, segmented)
 
     def publish(self, now: int, model: Model, payload: bytes) -> bool:
         """Sends what a model says to where it publishes; False where it is nowhere or the queue is full."""

@@ -40,6 +40,10 @@ class Physics:
     """Links weaker than the sensitivity by more than this are no links, nor interference."""
 
 
+_FADES = 65_521
+"""Draws of fading, taken round and round: a prime, so that nobody gets the same ones again and again."""
+
+
 @dataclass(slots=True)
 class Transmission:
     """One advert on one channel. `received`: who got it, when it has ended."""
@@ -60,7 +64,8 @@ class Radio:
     ) -> None:
         self.physics = physics
         self.links = links
-        self._rng = rng
+        self._fading = [rng.gauss(0.0, physics.fading_db) for _ in range(_FADES)]
+        self._fade = 0
         self._phase = {node: rng.randrange(3 * physics.scan_us) for node in links}
         self._busy_until: dict[int, int] = dict.fromkeys(links, 0)  # own transmissions
         self._busy_from: dict[int, int] = dict.fromkeys(links, 0)
@@ -85,7 +90,7 @@ class Radio:
 
     def finish(self, one: Transmission) -> list[int]:
         """Who received a transmission that has ended."""
-        physics, rng = self.physics, self._rng
+        physics = self.physics
         recent = self._recent[one.channel]
         while recent and recent[0].end < one.start - 4 * physics.advert_us:
             recent.popleft()
@@ -93,6 +98,7 @@ class Radio:
             other for other in recent if other is not one and other.start < one.end and one.start < other.end
         ]
         third, channel, start, end = physics.scan_us, one.channel, one.start, one.end
+        fading = self._fading
         phases, busy_from, busy_until = self._phase, self._busy_from, self._busy_until
         for receiver, dbm in self.links[one.sender].items():
             phase = phases[receiver]
@@ -101,7 +107,8 @@ class Radio:
                 continue
             if busy_from[receiver] < end and start < busy_until[receiver]:
                 continue
-            strength = dbm + rng.gauss(0.0, physics.fading_db)
+            self._fade = fade = (self._fade + 1) % _FADES
+            strength = dbm + fading[fade]
             if strength < physics.sensitivity_dbm:
                 continue
             hurt = False

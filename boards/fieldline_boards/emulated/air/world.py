@@ -163,11 +163,11 @@ class World:
         slow = self.nodes[address]
         node, now_ms = slow.node, self.now // 1000
         counts = node.network.counts
-        again = counts["again"]
+        concerned = counts["mine"] + counts["relayed"]
         if data[0] == AD_MESSAGE:
             self._work(slow, node.receive, now_ms, data[1:])
-            if counts["again"] != again:
-                return  # nothing has changed
+            if counts["mine"] + counts["relayed"] == concerned:
+                return  # it was another's: nothing is to be done
         elif data[0] == AD_BEACON:
             node.receive_beacon(now_ms, data[1:])
         self._wake_at(address, max(self.now, slow.free_at))
