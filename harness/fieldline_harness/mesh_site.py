@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from statistics import NormalDist
 
 from fieldline_boards.emulated.air.radio import Physics, path_loss
 from fieldline_boards.emulated.air.world import ESP32, Aes, Processor, SlowNode, World
@@ -300,15 +301,10 @@ class Site:
 
     def heard(self) -> Links:
         """Share of adverts that would get through on each link with nobody else on air."""
-        physics, rng = self.plan.physics, random.Random(self.plan.seed)
+        physics = self.plan.physics
+        spread = NormalDist(0.0, physics.fading_db)
         return {
-            receiver: {
-                sender: sum(
-                    dbm + rng.gauss(0, physics.fading_db) >= physics.sensitivity_dbm for _ in range(50)
-                )
-                / 50
-                for sender, dbm in row.items()
-            }
+            receiver: {sender: spread.cdf(dbm - physics.sensitivity_dbm) for sender, dbm in row.items()}
             for receiver, row in self.links.items()
         }
 

@@ -70,6 +70,11 @@ class Radio:
         self._busy_until: dict[int, int] = dict.fromkeys(links, 0)  # own transmissions
         self._busy_from: dict[int, int] = dict.fromkeys(links, 0)
         self._recent: tuple[deque[Transmission], ...] = (deque(), deque(), deque())
+        reach: dict[int, set[int]] = {node: set() for node in links}  # who reaches it
+        for node, row in links.items():
+            for receiver in row:
+                reach[receiver].add(node)
+        self._near = {node: set().union(*(reach[one] for one in row)) for node, row in links.items()}
         self.collisions = 0
         self.heard = 0
         self.sent = 0
@@ -94,8 +99,11 @@ class Radio:
         recent = self._recent[one.channel]
         while recent and recent[0].end < one.start - 4 * physics.advert_us:
             recent.popleft()
+        near = self._near[one.sender]  # who shares a receiver with the sender
         overlapping = [
-            other for other in recent if other is not one and other.start < one.end and one.start < other.end
+            self.links[other.sender]
+            for other in recent
+            if other.start < one.end and one.start < other.end and other is not one and other.sender in near
         ]
         third, channel, start, end = physics.scan_us, one.channel, one.start, one.end
         fading = self._fading
@@ -112,8 +120,8 @@ class Radio:
             if strength < physics.sensitivity_dbm:
                 continue
             hurt = False
-            for other in overlapping:
-                noise = self.links[other.sender].get(receiver)
+            for row in overlapping:
+                noise = row.get(receiver)
                 if noise is not None and strength < noise + physics.capture_db:
                     hurt = True
                     break

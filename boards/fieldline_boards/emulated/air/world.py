@@ -57,6 +57,7 @@ class SlowNode:
         self.advert_at = 0  # us: the radio can send again
         self.wake_at = -1
         self.alive = True
+        self.worked = 0  # us: spent() when it was asked last
         self.lost = 0  # adverts for which there was no room
 
     def spent(self) -> int:
@@ -173,9 +174,10 @@ class World:
         self._wake_at(address, max(self.now, slow.free_at))
 
     def _work(self, slow: SlowNode, call: Callable[..., None], *arguments: object) -> None:
-        before = slow.spent()
         call(*arguments)
-        slow.free_at = max(slow.free_at, self.now) + slow.spent() - before
+        spent = slow.spent()
+        slow.free_at = max(slow.free_at, self.now) + spent - slow.worked
+        slow.worked = spent
 
 
 class Aes:
