@@ -220,6 +220,13 @@ class Node:
         mine = self.settings
         return (FEATURE_RELAY if mine.relay else 0) | (FEATURE_PROXY if mine.proxy else 0)
 
+    def secure_beacon(self, subnet: Subnet) -> bytes:
+        """The secure network beacon of a subnet as it is now."""
+        flags = (beacon.FLAG_KEY_REFRESH if subnet.phase == PHASE_SWITCH else 0) | (
+            beacon.FLAG_IV_UPDATE if self.counters.updating else 0
+        )
+        return beacon.secure(subnet.sending(), flags, self.counters.iv_index)
+
     def send_beacon_now(self, now: int) -> None:
         """What our beacon says has changed: it goes out at once."""
         self._beacon_due = now
@@ -345,10 +352,6 @@ class Node:
         """3.9.3.1: the more beacons were heard, the rarer is ours."""
         if self.settings.beacon:
             for subnet in self.network.subnets:
-                flags = (beacon.FLAG_KEY_REFRESH if subnet.phase == PHASE_SWITCH else 0) | (
-                    beacon.FLAG_IV_UPDATE if self.counters.updating else 0
-                )
-                data = beacon.secure(subnet.sending(), flags, self.counters.iv_index)
-                self.air.put(now, AD_BEACON, data, 1, 20, True)
+                self.air.put(now, AD_BEACON, self.secure_beacon(subnet), 1, 20, True)
         self._beacon_due = now + min(BEACON_MS * (1 + self._beacons_heard), _MAX_BEACON_MS)
         self._beacons_heard = 0
