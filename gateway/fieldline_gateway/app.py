@@ -35,6 +35,9 @@ from fieldline_gateway.ingest.came import Moment
 from fieldline_gateway.ingest.rules import Ingest
 from fieldline_gateway.links.mqtt import MqttLinks
 from fieldline_gateway.links.serial import SerialLinks
+from fieldline_gateway.mesh import network
+from fieldline_gateway.mesh.links import SCHEME as MESH_SCHEME
+from fieldline_gateway.mesh.links import MeshLinks
 from fieldline_gateway.mqtt.client import Address
 from fieldline_gateway.mqtt.errors import MqttError
 from fieldline_gateway.mqtt.listener import Listener
@@ -110,6 +113,7 @@ class Gateway:
         self._links = SerialLinks(config.serial, self._receive)
         self._listener: Listener | None = None
         self._wifi: MqttLinks | None = None
+        self._mesh = MeshLinks(config.mesh, config.proxies, self._receive) if config.proxies else None
         self._sinks: list[AnySink] = []
         self._presence = Presence(config.silent_ms)
         self.audit = AuditLog(config.data / AUDIT_FOLDER, _utc_ms)
@@ -153,6 +157,9 @@ class Gateway:
             await stack.enter_async_context(replays)
             stack.push_async_callback(_end, asyncio.create_task(self._keep_house()))
             stack.push_async_callback(_end, asyncio.create_task(self._links.run()))
+            if self._mesh is not None:
+                network.load(self._config.mesh)  # what is wrong with it is said now
+                stack.push_async_callback(_end, asyncio.create_task(self._mesh.run()))
             await self._open_page(stack)
             logs.event(
                 logs.INFO, "gateway-runs", gateway=self._id, run=self._run, nodes=len(self._ingest.states)
@@ -171,10 +178,14 @@ class Gateway:
             "nodes": status.nodes(self._ingest.states.values(), _utc_ms()),
             "store": self._store.status(),
             "sinks": self._tell_sinks(),
-            "links": self._links.status() + (self._wifi.status() if self._wifi else []),
+            "links": self._tell_links(),
             "refused": {kind: count for kind, count in self._ingest.refusals.counts.items() if count},
             "listener": self._listener.status() if self._listener else None,
         }
+
+    def _tell_links(self) -> list[dict[str, object]]:
+        others = (self._wifi, self._mesh)
+        return self._links.status() + [row for each in others if each is not None for row in each.status()]
 
     def _tell_sinks(self) -> list[dict[str, Any]]:
         return [{"sink": sink.name, **sink.status(), **self._reader(sink).status()} for sink in self._sinks]
@@ -208,6 +219,7 @@ class Gateway:
     async def _rebuild(self) -> None:
         """The state of ingest: the last checkpoint, and the log behind it."""
         self._ingest = Ingest(self._store, self._id, self._run, self._config.limits)
+        self._ingest.downlinks.dear = lambda link: link.startswith(MESH_SCHEME)
         self._reload()
         checkpoint.load(self._ingest, self._registry)
         count = 0
@@ -266,7 +278,7 @@ class Gateway:
         """What people look at: `live` for every door, and the page where it is asked for."""
         config = self._config
         overview = Overview(
-            config, (self._id, self._run), self._store, self._sinks, self._links, self._ingest, _utc_ms
+            config, (self._id, self._run), self._store, self._sinks, self._tell_links, self._ingest, _utc_ms
         )
         live.add(
             self.operations,
@@ -330,8 +342,9 @@ class Gateway:
     def _flush(self) -> None:
         self._flush_planned = False
         for downlink in self._ingest.downlinks.take():
-            if not self._links.send(downlink.link, downlink.sealed) and self._wifi:
-                self._wifi.send(downlink.link, downlink.sealed)
+            for links in (self._links, self._wifi, self._mesh):
+                if links is not None and links.send(downlink.link, downlink.sealed):
+                    break
 
     # --- from time to time
 
@@ -347,6 +360,8 @@ class Gateway:
             except GatewayError as error:
                 logs.event(logs.ERROR, "registry-failed", error=error)
             self._look_around()
+            self._ingest.downlinks.late(time.monotonic_ns() // 1_000_000)
+            self._plan_flush()
             self._guard.look(time.monotonic_ns() // 1_000_000)
             await self.audit.retry()
             await self._alerts.look()
