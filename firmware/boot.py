@@ -1,1 +1,14 @@
-"""Runs before main.py. Nothing is to be chosen yet: there is one firmware, and the file system holds it."""
+"""Runs before main.py: chooses the slot that an update brought, or the files here (docs/update.md 8.8).
+
+Nothing that goes wrong in it may keep the files here from running.
+"""
+
+try:
+    from fieldline_node.drivers.micropython.selector import select
+
+    start = select()  # main.py tells the node
+    del select
+except Exception as error:  # noqa: BLE001 - the node's first line: whatever it is, main.py follows
+    import sys
+
+    sys.print_exception(error)

@@ -1,4 +1,7 @@
-"""Starts the node. Nothing may follow the last line: on some hosts it returns at once."""
+"""Starts the node, and tells it what boot.py chose.
+
+Nothing may follow the last line: on some hosts it returns at once.
+"""
 
 import asyncio
 
@@ -10,4 +13,4 @@ if not fieldline_board.DEVELOPMENT:
 
 from fieldline_node.drivers.micropython.run import run
 
-asyncio.run(run())
+asyncio.run(run(globals().get("start")))  # none where boot.py chose nothing: then no update is taken

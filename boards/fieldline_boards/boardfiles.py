@@ -45,9 +45,11 @@ _RESERVE = """
 import fieldline_board as board
 if board.CHIP == "rp2":
     import rp2
-    from fieldline_node.drivers.micropython.reserve import covers, reserve
-    if covers(board.FLASH_STATE[1]):
-        reserve(rp2.Flash(), board.FLASH_STATE, board.FLASH_OUTBOX)
+    from fieldline_node.drivers.micropython.reserve import reserve
+    regions = [board.FLASH_STATE, board.FLASH_OUTBOX]
+    if board.FLASH_UPDATE is not None:
+        regions += [board.FLASH_UPDATE] + list(board.FLASH_SLOTS)
+    reserve(rp2.Flash(), regions)
 """
 
 

@@ -54,7 +54,14 @@ def _raw_flash(spec: BoardSpec) -> str:
     return f"""# (partition label, start, length)
 FLASH_STATE = {_region(spec.state)}
 FLASH_OUTBOX = {_region(spec.outbox)}
-"""
+{_updates(spec)}"""
+
+
+def _updates(spec: BoardSpec) -> str:
+    if spec.update is None:
+        return "FLASH_UPDATE = None\n"
+    slots = ", ".join(_region(slot) for slot in spec.slots)
+    return f"FLASH_UPDATE = {_region(spec.update)}\nFLASH_SLOTS = ({slots})\n"
 
 
 def _sensor(sensor: SensorSpec) -> tuple[object, ...]:

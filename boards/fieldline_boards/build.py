@@ -38,6 +38,21 @@ _LIBRARY = Path("lib")  # on CircuitPython's sys.path
 _NODE = "fieldline_node"
 _WIFI = "fieldline_node.drivers.micropython.wifi"
 _PACKAGES = (_NODE, "fieldline_wire")
+_DRIVERS = f"{_NODE}/drivers/micropython/"
+_SELECTOR = (
+    _DRIVERS + "selector.mpy",
+    "fieldline_wire/update/boot.mpy",
+    "fieldline_wire/update/slots.mpy",
+    "fieldline_wire/update/states.mpy",
+)
+# Loaded when there is an update, never in a quiet node: drivers/micropython/loader.py
+_UPDATES = (
+    "fieldline_wire/update/",
+    f"{_NODE}/updates.",
+    *(f"{_DRIVERS}{name}." for name in ("inflate", "selector", "slots", "updates")),
+)
+# Of no use without the selector
+_WITH_SELECTOR = (*_UPDATES, f"{_NODE}/standby.", f"{_DRIVERS}loader.")
 _MANIFEST = "manifest.py"
 _FROZEN = Path("modules")  # beside the manifest
 SOURCES = Path("src")
@@ -72,19 +87,41 @@ class BuildReport:
 
     @property
     def mpy_bytes(self) -> int:
-        """Size of all compiled files."""
-        return sum(file.size for file in self.files if file.path.endswith(".mpy"))
+        """Size of all compiled files, without those that are loaded for an update alone."""
+        return self._compiled(updates=False)
+
+    @property
+    def update_mpy_bytes(self) -> int:
+        """Size of the compiled files that are loaded for an update, or by the selector."""
+        return self._compiled(updates=True)
+
+    @property
+    def selector_bytes(self) -> int:
+        """Of .mpy that choose a boot's slot and count its trials (update.md 8.8)."""
+        return sum(file.size for file in self.files if file.path in _SELECTOR)
 
     @property
     def over(self) -> tuple[str, ...]:
         """A sentence for each budget that is not kept."""
         said = [f"{f.path} has {f.size} bytes, its budget is {f.budget}" for f in self.files if f.over]
-        budget = self.spec.budget.mpy_bytes
-        if self.mpy_bytes > budget:
-            said.append(f"all .mpy files have {self.mpy_bytes} bytes, the budget is {budget}")
+        budget = self.spec.budget
+        for what, size, most in (
+            ("the .mpy files of the app have", self.mpy_bytes, budget.mpy_bytes),
+            ("the .mpy files of updates have", self.update_mpy_bytes, budget.update_mpy_bytes),
+            ("the selector has", self.selector_bytes, budget.selector_bytes),
+        ):
+            if size > most:
+                said.append(f"{what} {size} bytes, the budget is {most}")
         if not self.frozen and sum(file.size for file in self.files) > self.spec.files_bytes:
             said.append(f"the files do not fit in the board's file system of {self.spec.files_bytes} bytes")
         return tuple(said)
+
+    def _compiled(self, *, updates: bool) -> int:
+        return sum(
+            file.size
+            for file in self.files
+            if file.path.endswith(".mpy") and file.path.startswith(_UPDATES) == updates
+        )
 
 
 def build(
@@ -93,27 +130,38 @@ def build(
     """Build into `out_dir`, emptied of an older build; BoardError where a source does not compile.
 
     A development build stops for a REPL, and so can be replaced over the serial port; a release build cannot.
-    `sources_too`: the sources go along, so that a traceback's lines can be read on the board.
+    `sources_too`: the sources go along, so that a traceback's lines can be read on the board, where they fit.
     """
     module = board_module(spec, importlib.metadata.version("fieldline"), development=development)
     with _gathered(spec, _SCRIPTS, module, out_dir, _folding()) as sources:
         for path, source in sources:
-            _compile(spec, source, path, out_dir / Path(path).with_suffix(".mpy"), _opt(development))
+            target = Path(path).with_suffix(".mpy")
+            opt = (
+                _RELEASE_OPT if target.as_posix() in _SELECTOR else _opt(development)
+            )  # its budget is narrow
+            _compile(spec, source, path, out_dir / target, opt)
             if sources_too:
                 readable = out_dir / SOURCES / path
                 readable.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(source, readable)
-    return BuildReport(spec, tuple(_measured(spec, out_dir)))
+    files = tuple(_measured(spec, out_dir))
+    if sources_too and sum(file.size for file in files) > spec.files_bytes:
+        shutil.rmtree(out_dir / SOURCES)  # only to be read: the node itself comes first
+        files = tuple(_measured(spec, out_dir))
+    return BuildReport(spec, files)
 
 
 def build_frozen(spec: BoardSpec, out_dir: Path, *, development: bool = True) -> BuildReport:
     """As build(), for a MicroPython image that has the node in it: modules and the manifest that freezes them.
 
-    main.py is frozen with them; boot.py is not, because a frozen one could never be replaced.
+    main.py is frozen with them; boot.py is not, because a frozen one could never be replaced. So nothing chooses
+    a slot, and the code of updates is left out.
     """
     module = board_module(spec, importlib.metadata.version("fieldline"), development=development)
     with _gathered(spec, ("main.py",), module, out_dir, _folding()) as sources:
         for path, source in [*sources, ("main.py", out_dir / "main.py")]:
+            if path.startswith(_WITH_SELECTOR):
+                continue
             target = out_dir / _FROZEN / path
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.move(source, target)

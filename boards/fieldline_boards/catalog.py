@@ -17,7 +17,15 @@ from fieldline_boards.errors import BoardError
 from fieldline_boards.flashmap import LARGEST_FLASH, read_flash
 from fieldline_boards.pins import BoardPins
 from fieldline_boards.radio import read_radio
-from fieldline_boards.spec import FROZEN_HEAP_BYTES, BoardSpec, Budget, HostSpec, SensorSpec
+from fieldline_boards.spec import (
+    FROZEN_HEAP_BYTES,
+    SELECTOR_BYTES,
+    UPDATE_MPY_BYTES,
+    BoardSpec,
+    Budget,
+    HostSpec,
+    SensorSpec,
+)
 from fieldline_host.tomlfile import ConfigError, Table, TomlFile
 from fieldline_wire.codes import KEY_PULSES, KEY_REJECT_US, KEY_STALL_MS
 
@@ -136,6 +144,8 @@ def _board(file: TomlFile) -> BoardSpec:
         files_bytes=flash.files_bytes,
         state=flash.state,
         outbox=flash.outbox,
+        update=flash.update,
+        slots=flash.slots,
         flash=flash.map,
         budget=_budget(root.table("budget")),
         circuitpython=circuitpython,
@@ -216,4 +226,6 @@ def _budget(table: Table) -> Budget:
         heap_bytes=table.integer("heap_bytes", low=1, high=LARGEST_FLASH),
         files={key: files.integer(key, low=1, high=LARGEST_FLASH) for key in file_keys},
         frozen_heap_bytes=table.integer("frozen_heap_bytes", FROZEN_HEAP_BYTES, low=1, high=LARGEST_FLASH),
+        update_mpy_bytes=table.integer("update_mpy_bytes", UPDATE_MPY_BYTES, low=1, high=LARGEST_FLASH),
+        selector_bytes=table.integer("selector_bytes", SELECTOR_BYTES, low=1, high=LARGEST_FLASH),
     )

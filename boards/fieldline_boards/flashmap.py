@@ -28,8 +28,15 @@ _HEAD = (
     ("phy_init", "radio calibration", 0xF000, 0x1000),
 )
 _RESERVED = (FILES_LABEL, "factory", *(name for name, *_ in _HEAD))
-_LEAST_SECTORS = {"state": 2, "outbox": 4}
-_WHAT = {"state": "the node's journal", "outbox": "readings that wait for a gateway"}
+_LEAST_SECTORS = {"state": 2, "outbox": 4, "update": 4, "slot_a": 2, "slot_b": 2}
+_WHAT = {
+    "update": "the slot journal and root documents of updates",
+    "slot_a": "an app that an update brought",
+    "slot_b": "an app that an update brought",
+    "state": "the node's journal",
+    "outbox": "readings that wait for a gateway",
+}
+_UPDATES = ("update", "slot_a", "slot_b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +46,9 @@ class Flash:
     files_bytes: int
     state: FlashRegion
     outbox: FlashRegion
+    update: FlashRegion | None
+    slots: tuple[FlashRegion, ...]
+    """A and B, or none where the board takes no updates."""
     map: FlashMap
 
 
@@ -64,15 +74,21 @@ def read_flash(table: Table, chip: Chip) -> Flash:
         raise table.error("files", f"the file system ends at 0x{files_start + files:X}, behind 0x{limit:X}")
     placed = [FlashArea("files", "file system", files_start, files)]
     regions: dict[str, FlashRegion] = {}
-    for name in ("state", "outbox"):
+    updates = _UPDATES if any(table.has(name) for name in _UPDATES) else ()
+    for name in (*updates, "state", "outbox"):
         part = table.table(name)
         region = regions[name] = _region(part, name, chip, [each.label for each in regions.values()])
         area = FlashArea(name, _WHAT[name], region.start, region.length)
         _check_place(part, area, placed, head if chip.family == ESP32 else (), limit)
         placed.append(area)
+    if updates and regions["slot_a"].length != regions["slot_b"].length:
+        raise table.table("slot_b").error("length", "both slots have the same length")
     areas = [*head, *(FlashArea(a.name, a.what, base + a.start, a.length) for a in placed)]
     areas.sort(key=lambda area: area.start)
-    return Flash(files, regions["state"], regions["outbox"], FlashMap(size, tuple(areas)))
+    slots = tuple(regions[name] for name in updates[1:])
+    return Flash(
+        files, regions["state"], regions["outbox"], regions.get("update"), slots, FlashMap(size, tuple(areas))
+    )
 
 
 def _esp32_head(chip: Chip, app: int) -> tuple[FlashArea, ...]:

@@ -16,7 +16,14 @@ from fieldline_host.tomlfile import ConfigError
 _FANS = 4
 _FLASH = 0x400000  # bytes: what most modules have
 _RP2_STORAGE = 0x100000
-_RAW = 0x44000  # state and outbox
+_REGIONS = (
+    ("update", 0x4000),
+    ("slot_a", 0x28000),
+    ("slot_b", 0x28000),
+    ("state", 0x4000),
+    ("outbox", 0x40000),
+)
+_RAW = sum(length for _, length in _REGIONS)
 
 
 def new_board(folder: Path, name: str, chip_name: str, title: str) -> Path:
@@ -109,27 +116,20 @@ def _bus(chip: Chip, free: list[int]) -> Iterator[str]:
 
 def _flash(chip: Chip) -> Iterator[str]:
     if chip.family == ESP32:
-        state = _FLASH - _RAW
-        yield "# The whole flash; the app is MicroPython; then the file system; then the node's own two partitions."
-        yield from ("[flash]", f"size = 0x{_FLASH:X}", "app = 0x1F0000", f"files = 0x{state - 0x200000:X}")
-        labels = ('label = "fl_state"', 'label = "fl_outbox"')
+        start = _FLASH - _RAW
+        yield "# The whole flash; the app is MicroPython; then the file system; then the node's own partitions."
+        yield from ("[flash]", f"size = 0x{_FLASH:X}", "app = 0x1F0000", f"files = 0x{start - 0x200000:X}")
     else:
-        state = _RP2_STORAGE - _RAW
+        start = _RP2_STORAGE - _RAW
         yield "# storage: MICROPY_HW_FLASH_STORAGE_BYTES of the board's MicroPython, at the end of the flash;"
         yield "# addresses below count from its beginning."
-        yield from ("[flash]", "size = 0x200000", f"storage = 0x{_RP2_STORAGE:X}", f"files = 0x{state:X}")
-        labels = ("", "")
-    for label, name, start, length in (
-        (labels[0], "state", state, 0x4000),
-        (labels[1], "outbox", state + 0x4000, 0x40000),
-    ):
-        yield from (
-            "",
-            f"[flash.{name}]",
-            *([label] if label else []),
-            f"start = 0x{start:X}",
-            f"length = 0x{length:X}",
-        )
+        yield from ("[flash]", "size = 0x200000", f"storage = 0x{_RP2_STORAGE:X}", f"files = 0x{start:X}")
+    for name, length in _REGIONS:
+        yield from ("", f"[flash.{name}]")
+        if chip.family == ESP32:
+            yield f'label = "fl_{name}"'
+        yield from (f"start = 0x{start:X}", f"length = 0x{length:X}")
+        start += length
 
 
 def _brought_out(chip: Chip) -> list[int]:

@@ -120,6 +120,8 @@ def _build(words: argparse.Namespace) -> int:
     else:
         out = words.out or Path("build") / spec.name
         report = build(spec, out, development=development, sources_too=_sources_too(words))
+        if _sources_too(words) and not any(file.path.startswith("src/") for file in report.files):
+            print(f"The sources to be read do not fit on {spec.name} beside the node: left out.")
     _show(report)
     return 1 if report.over else 0
 
@@ -134,14 +136,17 @@ def _show(report: BuildReport) -> None:
     for file in (file for file in report.files if file not in sources):
         budget = "" if file.budget is None else f"{file.budget:,}"
         table.add_row(file.path, f"{file.size:,}", budget, style="red" if file.over else "")
-    over = report.mpy_bytes > report.spec.budget.mpy_bytes
     table.add_section()
     if sources:
         table.add_row("src/ (to be read)", f"{sum(file.size for file in sources):,}", "")
     table.add_row("all files", f"{sum(file.size for file in report.files):,}", f"{report.spec.files_bytes:,}")
-    table.add_row(
-        "all .mpy", f"{report.mpy_bytes:,}", f"{report.spec.budget.mpy_bytes:,}", style="red" if over else ""
-    )
+    budgets = report.spec.budget
+    for what, size, most in (
+        (".mpy of the app", report.mpy_bytes, budgets.mpy_bytes),
+        (".mpy of updates, loaded for one", report.update_mpy_bytes, budgets.update_mpy_bytes),
+        ("of these, the selector", report.selector_bytes, budgets.selector_bytes),
+    ):
+        table.add_row(what, f"{size:,}", f"{most:,}", style="red" if size > most else "")
     Console().print(table)
     for sentence in report.over:
         print(f"fieldline: over budget: {sentence}", file=sys.stderr)

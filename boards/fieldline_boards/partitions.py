@@ -60,8 +60,7 @@ def _entries(spec: BoardSpec) -> Iterator[tuple[str, _Kind, _Kind, int, int]]:
         "phy_init": ("phy_init", _DATA, _PHY),
         "factory": ("factory", _APP, _FACTORY),
         "files": (FILES_LABEL, _DATA, _FAT),
-        "state": (spec.state.label or "", _DATA, _UNDEFINED),
-        "outbox": (spec.outbox.label or "", _DATA, _UNDEFINED),
+        **{name: (region.label or "", _DATA, _UNDEFINED) for name, region in spec.regions.items()},
     }
     for area in spec.flash.areas:
         if area.name in known:

@@ -13,6 +13,10 @@ from fieldline_boards.chips import Chip
 FROZEN_HEAP_BYTES = 61440
 """60 kB: what a board may keep in its heap that has the node in its image, unless its TOML says otherwise."""
 
+SELECTOR_BYTES = 4096
+UPDATE_MPY_BYTES = 45056
+"""44 kB: what is in flash for updates and in memory only while there is one, unless a board's TOML says otherwise."""
+
 Pin = int | str
 """A GPIO number, or a name that machine.Pin knows ("LED")."""
 
@@ -145,6 +149,10 @@ class Budget:
     files: Mapping[str, int]
     frozen_heap_bytes: int = FROZEN_HEAP_BYTES
     """With the node in the board's image, so that its code runs from flash."""
+    update_mpy_bytes: int = UPDATE_MPY_BYTES
+    """Of .mpy that are loaded for an update alone."""
+    selector_bytes: int = SELECTOR_BYTES
+    """Of .mpy: what chooses and checks the slot of a boot (update.md 8.8)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +199,16 @@ class BoardSpec:
     budget: Budget
     circuitpython: CircuitPython | None = None
     """None where the firmware does not run under CircuitPython there."""
+    update: FlashRegion | None = None
+    """The journal of updates, None where the board takes none."""
+    slots: tuple[FlashRegion, ...] = ()
+    """A and B, beside `update`."""
+
+    @property
+    def regions(self) -> dict[str, FlashRegion]:
+        """All raw flash of the node's own, by name."""
+        updates = [] if self.update is None else [self.update, *self.slots]
+        return {each.name: each for each in (*updates, self.state, self.outbox)}
 
     def sensor(self, name: str) -> SensorSpec:
         """The sensor called `name`; KeyError where there is none."""

@@ -17,6 +17,10 @@ from fieldline_wire.codes import (
 )
 from fieldline_wire.control import Config
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from fieldline_node.standby import Standby
+
 _SAVE_MS = const(1000)  # so often it is looked whether acks are to be saved
 _COMPLAIN_MS = const(60000)  # between two log lines about the same
 
@@ -43,6 +47,7 @@ class App:
         "sampler",
         "settings",
         "unkept",
+        "updates",
         "uplink",
     )
 
@@ -54,6 +59,7 @@ class App:
         self._refused = 0  # downlinks, when it was last said
         self._why = ""  # flash did not take something: what it said
         self.unkept = 0
+        self.updates: "Standby | None" = None  # where the board takes updates
 
     def step(self, now: int) -> int:
         """Does what is due at `now` (ms since the start); ms from its end until the next step."""
@@ -61,6 +67,8 @@ class App:
         self._sample(now)
         wait = self.uplink.step(now, self.settings.get(SENSOR_NODE, KEY_REPORT_MS))
         wait = min(wait, self.actions.tick(now), self._tell_health(now))
+        if self.updates is not None:
+            wait = min(wait, self.updates.step(now))
         if now >= self._save_at:
             self._save_at = now + _SAVE_MS
             self._save(now)
@@ -92,6 +100,8 @@ class App:
     def handle(self, now: int, message):
         """Carries out a Config or Command; its answer, None where flash does not take it."""
         try:
+            if self.updates is not None and self.updates.handle(now, message):
+                return None
             if not isinstance(message, Config):
                 self.actions.now = now
                 return self.commands.handle(message)

@@ -3,13 +3,13 @@
 Rules: a driver wraps foreign errors here, once; OSError is what a sensor's driver raises, on every port.
 """
 
+from fieldline_wire.errors import (
+    FlashError as FlashError,  # the update code, which is the wire's, raises it too
+)
+
 
 class NodeError(Exception):
     """Base of all errors of this package."""
-
-
-class FlashError(NodeError):
-    """The flash did not take what was erased or programmed: use another sector."""
 
 
 class StorageError(NodeError):

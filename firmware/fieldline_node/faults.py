@@ -21,13 +21,14 @@ _WANTED = const(2)
 class Faults:
     """The record in the journal: faults in a row (1), how the last run ended (1), text of its fault."""
 
-    __slots__ = ("_ended", "_journal", "count", "safe", "text")
+    __slots__ = ("_ended", "_journal", "count", "safe", "text", "trial")
 
     def __init__(self, journal) -> None:
         self._journal = journal
         self._ended = _UNKNOWN
         self.count = 0
         self.safe = False  # whether this run is in safe mode
+        self.trial = False  # whether this run tries an update: its faults are not the node's that comes back
         self.text = None  # of the fault that ended the last run, where one did
 
     def load(self) -> None:
@@ -47,7 +48,7 @@ class Faults:
         while len(data) > _MAX_TEXT:
             text = text[:-1]
             data = text.encode()
-        self._journal.put(KEY_FAULT, bytes((min(self.count + 1, 255), _FAULT)) + data)
+        self._journal.put(KEY_FAULT, bytes((min(self.count + (not self.trial), 255), _FAULT)) + data)
 
     def restart(self) -> None:
         """Keeps that this run ends by a wanted restart."""

@@ -12,7 +12,17 @@ _U32 = 0xFFFFFFFF
 class Health:
     """The parts of one boot that a Hello speaks of."""
 
-    __slots__ = ("_board", "_cause", "_clock", "_hardware", "_link", "_outbox", "_settings", "_states")
+    __slots__ = (
+        "_board",
+        "_cause",
+        "_clock",
+        "_hardware",
+        "_link",
+        "_outbox",
+        "_settings",
+        "_states",
+        "slot",
+    )
 
     def __init__(self, board, cause, hardware, link, outbox, settings, clock, states) -> None:
         """`board`: the generated constants; `cause`: RESET_*; `states()`: (sensor, SENSOR_*) pairs."""
@@ -24,6 +34,7 @@ class Health:
         self._settings = settings
         self._clock = clock
         self._states = states
+        self.slot = SLOT_NONE  # that runs; SLOT_NONE: the file system
 
     def hello(self, now: int) -> Hello:
         """The Hello of this moment; `now` in ms."""
@@ -34,7 +45,7 @@ class Health:
         return Hello(
             outbox.stream,
             self._cause,
-            SLOT_NONE,
+            self.slot,
             now // 1000 & _U32,
             self._hardware.heap_free(),
             self._settings.version,

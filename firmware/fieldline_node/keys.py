@@ -11,5 +11,6 @@ KEY_STREAM = const(3)  # outbox.py: stream (4)
 KEY_CONFIG = const(4)  # config.py: version (4), settings (6 each)
 KEY_FAULT = const(5)  # faults.py: own faults in a row (1), reported (1), text
 KEY_ALERTS = const(6)  # reflex.py: cause of the alert that stands, a byte a sensor
+KEY_WELL = const(7)  # updates.py: sensors that answered before the restart into a trial, a byte each
 KEY_LANE = const(0x10)  # outbox.py: + class, a lane's mark
 KEY_COMMAND = const(0x20)  # commands.py: + place, id (4), status (1), payload

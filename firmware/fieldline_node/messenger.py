@@ -19,7 +19,17 @@ _DOWNLINKS = {Ack.TYPE: Ack, Config.TYPE: Config, Command.TYPE: Command, TimeSyn
 class Messenger:
     """One boot's messages. refused: downlinks that were not taken; unknown: of a type not known."""
 
-    __slots__ = ("_ccm", "_counter", "_epoch", "_key_number", "_node", "_windows", "refused", "unknown")
+    __slots__ = (
+        "_ccm",
+        "_counter",
+        "_epoch",
+        "_key_number",
+        "_node",
+        "_windows",
+        "others",
+        "refused",
+        "unknown",
+    )
 
     def __init__(self, node: bytes, key_number: int, ccm, epoch: int) -> None:
         self._node = node
@@ -28,6 +38,7 @@ class Messenger:
         self._epoch = epoch
         self._counter = 0
         self._windows = {}  # gateway id to ReplayWindow
+        self.others = None  # gives the class of a type that is not known here, or None
         self.refused = 0
         self.unknown = 0
 
@@ -42,8 +53,12 @@ class Messenger:
         """The message in `sealed`; None where it is not for us, not authentic, old or of no known type."""
         try:
             data = self._open(sealed)
-            if data[:1] and data[0] in _DOWNLINKS:
-                return _DOWNLINKS[data[0]].from_bytes(data)
+            if data[:1]:
+                kind = _DOWNLINKS.get(data[0])
+                if kind is None and self.others is not None:
+                    kind = self.others(data[0])
+                if kind is not None:
+                    return kind.from_bytes(data)
         except PeerError:
             self.refused += 1
             return None

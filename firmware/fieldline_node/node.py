@@ -21,11 +21,12 @@ from fieldline_node.uplink import Uplink
 from fieldline_wire.codes import LOG_ERROR, LOG_INFO
 
 
-def make_node(board, hardware, link, journal, faults, region, identity) -> App:
+def make_node(board, hardware, link, journal, faults, region, identity, updates=None) -> App:
     """A node that is ready to step.
 
     `board`: the constants generated from the catalog; `journal`: mounted; `faults`: loaded; `region`: the
-    outbox's flash; `identity`: (node id, key number, ccm). StorageError where the journal takes nothing.
+    outbox's flash; `identity`: (node id, key number, ccm); `updates`: their loader (ports.py), None where none are
+    taken. StorageError where the journal takes nothing.
     """
     node, key_number, ccm = identity
     epoch = next_epoch(journal)
@@ -59,6 +60,9 @@ def make_node(board, hardware, link, journal, faults, region, identity) -> App:
         app.between,
     )
     app.uplink.begin()
+    if updates is not None:
+        app.health.slot = updates.slot
+        app.updates = updates.standby(app, journal)
     _first_lines(app, journal, epoch)
     return app
 

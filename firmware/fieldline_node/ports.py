@@ -26,5 +26,18 @@ link (links/)
 stream under a serial link
     read()              the bytes that came, b"" where none
     write(data)         OSError
+loader of updates (drivers/micropython/loader.py), where the board takes them
+    slot                that runs
+    state               of the slot journal when this boot began
+    load()              their port; None where nobody is trusted with them; OSError, FlashError
+    standby(app, journal)   what the app asks at each step and message (standby.py)
+    unload()            what load() brought leaves memory, once nothing of it is used
+port of updates (drivers/micropython/updates.py)
+    journal             slot journal, mounted, with a record
+    slots               (head, image) regions of A and B
+    who                 node, board, component, abi
+    status()            Status of wire/update/messages.py, with nothing loaded
+    updater(unix, random)   all that an update needs, loaded now
+    switch              None, or what has to be told to a chip's own loader: confirmed()
 flash region (flash.py)
 """

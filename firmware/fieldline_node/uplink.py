@@ -31,6 +31,7 @@ class Uplink:
         "_reporter",
         "_session",
         "_was_up",
+        "acknowledged",
         "link_errors",
     )
 
@@ -54,6 +55,7 @@ class Uplink:
         self._fresh = [0] * CLASSES  # numbers below were given before the link last came up
         self._report_at = 0
         self._was_up = False
+        self.acknowledged = False  # whether a gateway had something of this boot on its disk
         self.link_errors = 0
 
     def begin(self) -> None:
@@ -91,6 +93,11 @@ class Uplink:
         """Whether a gateway answers."""
         return self._session.state == OPEN
 
+    def is_quiet(self) -> bool:
+        """Whether a gateway answers and no alarm or live reading waits to be sent."""
+        session = self._session
+        return session.state == OPEN and not (session.unsent(ALARM) or session.unsent(LIVE))
+
     def _receive(self, now: int, message) -> None:
         before = self._session.state
         if isinstance(message, Ack):
@@ -114,6 +121,7 @@ class Uplink:
         elif ack.status == ACK_UNKNOWN_STREAM:
             session.on_unknown_stream(now)
         else:
+            self.acknowledged = True
             session.on_ack(now, ack.cls, ack.next, ack.ranges)
             self._outbox.ack(ack.cls, session.settled(ack.cls), now)
             if ack.status == ACK_HOLD:

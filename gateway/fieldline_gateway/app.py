@@ -8,25 +8,23 @@ intake.
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import gc
 import logging
-import os
 import random
 import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
-from pathlib import Path
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
 from fieldline_gateway import history, live, logs, status
 from fieldline_gateway.alerts.engine import Alerts
 from fieldline_gateway.config import Config
 from fieldline_gateway.control import ControlServer
-from fieldline_gateway.errors import FolderTaken, GatewayError, UsageError
+from fieldline_gateway.errors import GatewayError
 from fieldline_gateway.fleet.service import FleetService
+from fieldline_gateway.folder import only_one, registry_path
 from fieldline_gateway.guard.audit import FOLDER as AUDIT_FOLDER
 from fieldline_gateway.guard.audit import AuditLog
 from fieldline_gateway.guard.strangers import Guard
@@ -35,30 +33,30 @@ from fieldline_gateway.ingest.came import Moment
 from fieldline_gateway.ingest.rules import Ingest
 from fieldline_gateway.links.mqtt import MqttLinks
 from fieldline_gateway.links.serial import SerialLinks
+from fieldline_gateway.listening import listening
 from fieldline_gateway.mesh import network
 from fieldline_gateway.mesh.links import SCHEME as MESH_SCHEME
 from fieldline_gateway.mesh.links import MeshLinks
 from fieldline_gateway.mqtt.client import Address
-from fieldline_gateway.mqtt.errors import MqttError
 from fieldline_gateway.mqtt.listener import Listener
 from fieldline_gateway.node_operations import NodeOperations
 from fieldline_gateway.operations import Arguments, Caller, Operations
 from fieldline_gateway.overview import Overview
 from fieldline_gateway.pace import SWITCH_S
-from fieldline_gateway.presence import Change, Presence
 from fieldline_gateway.records import ALARM, BULK, CLASSES, LIVE, Position
 from fieldline_gateway.registry import Registry
 from fieldline_gateway.replay.running import Replays
+from fieldline_gateway.running_sinks import RunningSinks, SinkNotes
 from fieldline_gateway.sinks.config import LISTENER
-from fieldline_gateway.sinks.make import AnySink, make
+from fieldline_gateway.sinks.make import make
 from fieldline_gateway.sinks.mqtt import MqttSink
 from fieldline_gateway.sinks.mqtt_config import MqttConfig
 from fieldline_gateway.sinks.payload import JsonPayload
 from fieldline_gateway.sinks.sparkplug import COMMANDS, Value
 from fieldline_gateway.store.files import DiskFiles
-from fieldline_gateway.store.reader import StoreReader
 from fieldline_gateway.store.state import StoreState
 from fieldline_gateway.store.store import Store
+from fieldline_gateway.tasks import ended
 from fieldline_gateway.web import server as web
 from fieldline_gateway.web import token_operations
 from fieldline_gateway.web.config import tokens_path
@@ -68,15 +66,8 @@ from fieldline_host import systemd
 HOUSEKEEPING_S = 1.0
 CHECKPOINT_S = 2.0
 """A start after a kill replays at most about so much of the log."""
-SINK_PAUSE_S = 5.0
-"""A sink that failed is started again after this."""
 
 log = logging.getLogger(__name__)
-
-
-def registry_path(config: Config) -> Path:
-    """Where the registry's file is."""
-    return config.data / "registry.db"
 
 
 async def run(config: Config) -> None:
@@ -114,8 +105,8 @@ class Gateway:
         self._listener: Listener | None = None
         self._wifi: MqttLinks | None = None
         self._mesh = MeshLinks(config.mesh, config.proxies, self._receive) if config.proxies else None
-        self._sinks: list[AnySink] = []
-        self._presence = Presence(config.silent_ms)
+        self._tokens = Tokens(tokens_path(config.data), _utc_ms)
+        self._sinks = RunningSinks(self._store, config.silent_ms)
         self.audit = AuditLog(config.data / AUDIT_FOLDER, _utc_ms)
         self.operations = Operations(self.audit)
         self.operations.reads("status", self._tell_status)
@@ -149,17 +140,16 @@ class Gateway:
             await self._make_sinks(stack)
             self._alerts = await stack.enter_async_context(self._make_alerts())
             self._alerts.add_to(self.operations)
-            await self._store.keep_sinks([sink.name for sink in self._sinks])
-            for sink in self._sinks:
-                stack.push_async_callback(_end, asyncio.create_task(self._keep_sink(sink)))
+            await self._store.keep_sinks([sink.name for sink in self._sinks.all])
+            await stack.enter_async_context(self._sinks.running())
             replays = Replays(self._config, self._name_of)
             replays.serve(self.operations)
             await stack.enter_async_context(replays)
-            stack.push_async_callback(_end, asyncio.create_task(self._keep_house()))
-            stack.push_async_callback(_end, asyncio.create_task(self._links.run()))
+            stack.push_async_callback(ended, asyncio.create_task(self._keep_house()))
+            stack.push_async_callback(ended, asyncio.create_task(self._links.run()))
             if self._mesh is not None:
                 network.load(self._config.mesh)  # what is wrong with it is said now
-                stack.push_async_callback(_end, asyncio.create_task(self._mesh.run()))
+                stack.push_async_callback(ended, asyncio.create_task(self._mesh.run()))
             await self._open_page(stack)
             logs.event(
                 logs.INFO, "gateway-runs", gateway=self._id, run=self._run, nodes=len(self._ingest.states)
@@ -177,7 +167,7 @@ class Gateway:
             },
             "nodes": status.nodes(self._ingest.states.values(), _utc_ms()),
             "store": self._store.status(),
-            "sinks": self._tell_sinks(),
+            "sinks": self._sinks.status(),
             "links": self._tell_links(),
             "refused": {kind: count for kind, count in self._ingest.refusals.counts.items() if count},
             "listener": self._listener.status() if self._listener else None,
@@ -186,9 +176,6 @@ class Gateway:
     def _tell_links(self) -> list[dict[str, object]]:
         others = (self._wifi, self._mesh)
         return self._links.status() + [row for each in others if each is not None for row in each.status()]
-
-    def _tell_sinks(self) -> list[dict[str, Any]]:
-        return [{"sink": sink.name, **sink.status(), **self._reader(sink).status()} for sink in self._sinks]
 
     def _make_alerts(self) -> Alerts:
         config = self._config
@@ -199,7 +186,7 @@ class Gateway:
             self._store,
             self._ingest,
             config.silent_ms,
-            sinks=self._tell_sinks,
+            sinks=self._sinks.lags,
             desired=lambda: self._ingest.desired,
             audit_found=self.audit.found,
             utc_ms=_utc_ms,
@@ -251,48 +238,51 @@ class Gateway:
         config = self._config
         for each in config.sinks:
             notes = SinkNotes(self._store, each.name)
-            sink = make(each, config.name, self._name_of, notes, self._on_command)
-            self._presence.expect(await sink.told())
-            self._sinks.append(sink)
+            await self._sinks.add(make(each, config.name, self._name_of, notes, self._on_command))
         if config.listener is not None:
-            try:
-                self._listener = await stack.enter_async_context(
-                    Listener(
-                        config.listener.host,
-                        config.listener.port,
-                        security=config.listener.security,
-                        websocket=config.listener.websocket,
-                        door=config.listener_door,
-                    )
+            listener, self._wifi = await stack.enter_async_context(
+                listening(
+                    config.listener,
+                    config.listener_door,
+                    self.operations,
+                    self._tokens,
+                    self._fleet,
+                    self._receive,
                 )
-            except MqttError as error:
-                raise UsageError(str(error)) from error
-            if config.listener.nodes:
-                self._wifi = MqttLinks(self._listener.broker, self._receive)
-            address = Address("localhost", self._listener.port, unix=config.listener_door)
+            )
+            self._listener = listener
+            address = Address("localhost", listener.port, unix=config.listener_door)
             own = MqttConfig(address, f"fieldline-{config.name}-own", retain=True, pace=None)
-            self._sinks.append(MqttSink(own, JsonPayload(config.name, own.topic), LISTENER))
-            logs.event(logs.INFO, "listener-open", address=f"{config.listener.host}:{self._listener.port}")
+            await self._sinks.add(MqttSink(own, JsonPayload(config.name, own.topic), LISTENER))
+            logs.event(logs.INFO, "listener-open", address=f"{config.listener.host}:{listener.port}")
 
     async def _open_page(self, stack: AsyncExitStack) -> None:
         """What people look at: `live` for every door, and the page where it is asked for."""
         config = self._config
         overview = Overview(
-            config, (self._id, self._run), self._store, self._sinks, self._tell_links, self._ingest, _utc_ms
+            config,
+            (self._id, self._run),
+            self._store,
+            self._sinks.all,
+            self._tell_links,
+            self._ingest,
+            _utc_ms,
         )
         live.add(
             self.operations,
-            live.Live(lambda: self._ingest.states, overview.parts, _utc_ms),
+            live.Live(lambda: self._ingest.states, overview.parts, _utc_ms, self._shown),
             overview.look_at_store,
         )
-        tokens = Tokens(tokens_path(config.data), _utc_ms)
-        token_operations.add(self.operations, tokens)
+        token_operations.add(self.operations, self._tokens)
         if config.page is not None:
-            page = web.serve(config.page, self.operations, tokens, config.name, lambda: self._store.held)
+            page = web.serve(
+                config.page, self.operations, self._tokens, config.name, lambda: self._store.held
+            )
             await stack.enter_async_context(page)
 
-    def _reader(self, sink: AnySink) -> StoreReader:
-        return self._store.reader(sink.name, sink.pace)
+    def _shown(self, node: bytes) -> dict[str, Any]:
+        """What `live` tells of a node beside its readings."""
+        return {"silent_ms": self._alerts.silent_ms(node), **self._fleet.labels_of(node)}
 
     def _name_of(self, node: bytes) -> str:
         state = self._ingest.states.get(node)
@@ -313,15 +303,7 @@ class Gateway:
             for state in self._ingest.states.values()
             if state.node.revoked_ms is None
         ]
-        for node, change in self._presence.look(nodes, _utc_ms()):
-            for sink in self._sinks:
-                match change:
-                    case Change.HEARD:
-                        sink.heard(node)
-                    case Change.SILENT:
-                        sink.silent(node)
-                    case Change.REMOVED:
-                        sink.removed(node)
+        self._sinks.look(nodes, _utc_ms())
 
     # --- links and store
 
@@ -388,15 +370,6 @@ class Gateway:
             kept = min(seq, self._alerts.cursor) if cls == ALARM else seq
             self._store.checkpoint(Position(cls, kept))
 
-    async def _keep_sink(self, sink: AnySink) -> None:
-        """Run a sink again and again: its faults are its own."""
-        while True:
-            try:
-                await sink.run(self._reader(sink))
-            except Exception:
-                log.exception("sink-failed", extra={"fields": {"sink": sink.name, "again_s": SINK_PAUSE_S}})
-            await asyncio.sleep(SINK_PAUSE_S)
-
 
 @contextmanager
 def _what_stays() -> Iterator[None]:
@@ -407,49 +380,6 @@ def _what_stays() -> Iterator[None]:
         gc.freeze()
     finally:
         gc.enable()
-
-
-class SinkNotes:
-    """What one sink keeps in the store's state: the port of sinks/port.py."""
-
-    def __init__(self, store: Store, sink: str) -> None:
-        self._store = store
-        self._sink = sink
-
-    async def load(self, name: str) -> bytes | None:
-        return await self._store.note(self._sink, name)
-
-    async def save(self, name: str, value: bytes) -> None:
-        await self._store.save_note(self._sink, name, value)
-
-
-async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
-
-
-@contextmanager
-def only_one(folder: Path) -> Iterator[None]:
-    """Hold the data folder for this process. FolderTaken where another has it."""
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        fd = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise UsageError(
-            f"{folder}: {error.strerror}; give the gateway a folder that it may write"
-        ) from error
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(fd)
-        raise FolderTaken(
-            f"another gateway runs with {folder}: stop it, or use another data folder"
-        ) from None
-    try:
-        yield
-    finally:
-        os.close(fd)
 
 
 def _now() -> Moment:

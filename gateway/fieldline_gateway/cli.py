@@ -1,5 +1,4 @@
-"""`fieldline gateway`: run, check, status, enroll; `store` in store_cli.py, `audit` in
-audit_cli.py.
+"""`fieldline gateway`: run, check, status, enroll; what has commands of its own is in NAME_cli.py.
 
 Rules: words in, one call of a part, words out; no logic. A key is never an argument, where every user of the
 machine could read it.
@@ -22,7 +21,19 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fieldline_gateway import app, audit_cli, config, deploy, doctor, logs, store_cli, top
+from fieldline_gateway import (
+    alerts_cli,
+    app,
+    audit_cli,
+    config,
+    deploy,
+    doctor,
+    folder,
+    logs,
+    quarantine_cli,
+    store_cli,
+    top,
+)
 from fieldline_gateway.control import ask
 from fieldline_gateway.errors import GatewayError, UsageError
 from fieldline_gateway.mesh import network
@@ -92,6 +103,8 @@ def _parser() -> argparse.ArgumentParser:
                               help=f"{2 * KEY_BYTES} hexadecimal digits (default: stdin)")  # fmt: skip
     store_cli.add_parser(parts)
     top.add_parser(parts)
+    alerts_cli.add_parser(parts)
+    quarantine_cli.add_parser(parts)
     audit_cli.add_parser(parts)
     token_cli.add_parser(parts)
     return parser
@@ -148,7 +161,7 @@ def _enroll(words: argparse.Namespace) -> int:
         raise UsageError(f"{words.key_file}: {error}") from None
     key = _hex(text.strip(), KEY_BYTES, "key")
     settings.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    registry = Registry(app.registry_path(settings))
+    registry = Registry(folder.registry_path(settings))
     registry.open()
     try:
         new = registry.enroll(node, words.name or node.hex(), 0, key, time.time_ns() // 1_000_000)

@@ -7,6 +7,7 @@ file has a default with which a first start works. Paths in the file are relativ
 from __future__ import annotations
 
 import re
+import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from fieldline_gateway.alerts.config import AlertConfig, alerts
 from fieldline_gateway.ingest.limits import LimitRules
 from fieldline_gateway.links.serial import SerialSettings
 from fieldline_gateway.mqtt.errors import MqttError
-from fieldline_gateway.mqtt.security import Passwords, Security, server_tls
+from fieldline_gateway.mqtt.security import Passwords, Security, is_loopback, server_tls
 from fieldline_gateway.sinks.config import SinkConfig, sinks
 from fieldline_gateway.store.log import GroupRules
 from fieldline_gateway.store.retention import RetentionRules
@@ -68,6 +69,8 @@ websocket = true                # on the same port
 # client_certificates = "required"   # or "optional": without one a password is asked
 # password_file = "listener.passwords"   # lines made by `fieldline gateway password NAME`
 # insecure = false              # true: open to the network without these
+# readers = ["panel"]           # names of password_file or of certificates that may look at twins (docs/fleet.md)
+# operators = ["scada"]         # and that may set them; who gives a token as the password needs no line here
 
 %PAGE%
 # Each [[sink]] has a place of its own in the store; docs/payloads.md shows what each kind publishes.
@@ -145,8 +148,17 @@ class ListenerConfig:
     websocket: bool
     nodes: bool
     """Nodes with Wi-Fi come in through it (links/mqtt.py)."""
+    readers: tuple[str, ...] = ()
+    """Names of the password file or of certificates that may ask for operations which only look."""
+    operators: tuple[str, ...] = ()
+    """The same for all operations that are offered over MQTT."""
     private: tuple[Path, ...] = ()
     """Files that nobody else may read."""
+
+    @property
+    def private_way(self) -> bool:
+        """Whether nobody else reads what a client says."""
+        return self.security.tls is not None or is_loopback(self.host)
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,13 +316,38 @@ def _listener(table: Table, folder: Path) -> ListenerConfig:
         security=_security(table, folder),
         websocket=bool(table.get("websocket", bool, True)),
         nodes=bool(table.get("nodes", bool, False)),
+        readers=tuple(table.strings("readers")),
+        operators=tuple(table.strings("operators")),
         private=tuple(folder / name for key in _PRIVATE if (name := table.get(key, str)) is not None),
     )
     try:
         found.security.check_bind(found.host)
     except MqttError as error:
         raise table.error("bind", str(error)) from None
+    _check_roles(table, found)
     return found
+
+
+def _check_roles(table: Table, found: ListenerConfig) -> None:
+    """That a name which may ask for operations is proved, and by nothing that others can read on the way."""
+    security = found.security
+    certificates = security.tls is not None and security.tls.verify_mode != ssl.CERT_NONE
+    known = security.passwords.names if security.passwords else frozenset()
+    for key, names in (("readers", found.readers), ("operators", found.operators)):
+        for name in names:
+            if not certificates and name not in known:
+                raise table.error(
+                    key,
+                    f"{key!r} names {name!r}, whom nobody can prove to be: "
+                    "add a line for it to password_file, or ask for certificates with client_ca",
+                )
+        if names and not found.private_way:
+            raise table.error(
+                key,
+                f"{key!r} beyond this machine wants TLS, for passwords could be read on the way: add tls_cert",
+            )
+    if both := set(found.readers) & set(found.operators):
+        raise table.error("readers", f"{min(both)!r} is among 'operators' too: name it once")
 
 
 _PRIVATE = ("tls_key", "password_file")

@@ -18,7 +18,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from fieldline_gateway import app, config, logs
+from fieldline_gateway import config, folder, logs
 from fieldline_gateway.config import Config
 from fieldline_gateway.control import ask
 from fieldline_gateway.errors import FolderTaken, UsageError
@@ -79,7 +79,7 @@ def run(words: argparse.Namespace) -> int:
             print("nothing was sent")
             return 0
     try:
-        with app.only_one(settings.data):
+        with folder.only_one(settings.data):
             return asyncio.run(_here(settings, job, begun=words.resume))
     except FolderTaken:
         return _watch(settings, job, begun=words.resume)
@@ -196,7 +196,7 @@ def _watch(settings: Config, job: Job, *, begun: bool) -> int:
 
 
 def _names(settings: Config) -> dict[bytes, str]:
-    registry = Registry(app.registry_path(settings))
+    registry = Registry(folder.registry_path(settings))
     registry.open()
     try:
         return {node.id: node.name for node in registry.nodes()}
@@ -219,7 +219,7 @@ def _begun(settings: Config, sink: str | None) -> Job:
 def _cancel(settings: Config, sink: str | None) -> int:
     job = _begun(settings, sink)
     try:
-        with app.only_one(settings.data):
+        with folder.only_one(settings.data):
             Jobs(settings.data).forget(job.sink)
             sent = job.sent
     except FolderTaken:

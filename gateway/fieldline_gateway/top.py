@@ -73,11 +73,11 @@ class State:
 
     def nodes(self, order: str) -> list[tuple[dict[str, Any], list[Any], str]]:
         """(row, move, state), in order."""
-        silent_ms = self.parts["gateway"]["silent_ms"]
-        found = [
-            (row, self.moves[place], state_of(row["revoked"], self.moves[place][0], self.now_ms, silent_ms))
-            for place, row in self.rows.items()
-        ]
+        usual = self.parts["gateway"]["silent_ms"]
+        found = []
+        for place, row in self.rows.items():
+            move, silent_ms = self.moves[place], row.get("silent_ms", usual)
+            found.append((row, move, state_of(row["revoked"], move[0], self.now_ms, silent_ms)))
         keys = {
             "need": lambda each: (_RANK[each[2]], each[0]["name"]),
             "name": lambda each: each[0]["name"],

@@ -44,6 +44,10 @@ BENCHES = {
         "start and memory with a long past, cost under 30,000 simulated nodes",
     ),
     "targets": ("fieldline_harness.bench_targets", "a compound target on 30,000 nodes, beside a bare loop"),
+    "twins": (
+        "fieldline_harness.bench_twins",
+        "behaviours of twins over MQTT that hold, of all in the table, with stock clients",
+    ),
     "soak": (
         "fieldline_harness.bench_soak",
         "what is lost while the gateway is killed and everything around it fails (simulated nodes)",
@@ -52,23 +56,35 @@ BENCHES = {
         "fieldline_harness.bench_page",
         "the gateway's page with 1,000 simulated nodes in Chromium, beside an empty page",
     ),
+    "guard": (
+        "fieldline_harness.bench_guard",
+        "lines of the threat model (docs/security.md) whose tests pass, beside the lines that there are",
+    ),
     "mesh": (
         "fieldline_harness.bench_mesh",
         "Bluetooth Mesh: sample data, cost on a node, delivery over a simulated air with every assumption",
     ),
     "boards": ("fieldline_harness.bench_boards", "tests of the Board port that pass, by kind of board"),
+    "ota": (
+        "fieldline_harness.bench_ota",
+        "bytes of an update beside detools and deflate, verification on an emulated RP2040, power cuts",
+    ),
     "node": (
         "fieldline_harness.bench_node",
         "the node's .mpy bytes and live heap, beside the board's budget",
     ),
 }
 
+OUT: tuple[Callable[[str], Any], str] = (Path, "folder for the curves, as PNG (and fleet.csv of the fleet)")
 OPTIONS: dict[str, dict[str, tuple[Callable[[str], Any], str]]] = {
+    "store": {"out": OUT},
+    "forward": {"out": OUT},
+    "live": {"out": OUT},
     "fleet": {
         "nodes": (int, "enrolled nodes (30000)"),
         "records": (int, "records in the store at the start (10000000)"),
         "rate": (str, "reports a second of each node (1/60)"),
-        "out": (Path, "folder for the curve over nodes, fleet.csv"),
+        "out": OUT,
     },
     "soak": {
         "kills": (int, "SIGKILLs of the gateway (1000)"),
@@ -99,8 +115,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument("name", choices=[*BENCHES, "all"], metavar="NAME", help="which one, or 'all'")
     parser.add_argument("--json", action="store_true", help="one JSON object a line on standard output")
     parser.add_argument("--quick", action="store_true", help="short runs: shows that it works, not how fast")
-    for name, options in OPTIONS.items():
-        group = parser.add_argument_group(f"bench {name}")
+    for benches, options in _by_benches().items():
+        group = parser.add_argument_group(f"bench {', '.join(benches)}")
         for option, (kind, what) in options.items():
             group.add_argument(f"--{option}", type=kind, metavar=option.upper(), help=what)
     words = parser.parse_args(argv)
@@ -117,6 +133,16 @@ def main(argv: list[str]) -> int:
             figures = importlib.import_module(module).run(words.quick, **options)
         _show(figures, words.json)
     return 0
+
+
+def _by_benches() -> dict[tuple[str, ...], dict[str, tuple[Callable[[str], Any], str]]]:
+    """Options under the benches that know them."""
+    found: dict[tuple[str, ...], dict[str, tuple[Callable[[str], Any], str]]] = {}
+    for options in OPTIONS.values():
+        for option, meaning in options.items():
+            benches = tuple(name for name, known in OPTIONS.items() if option in known)
+            found.setdefault(benches, {})[option] = meaning
+    return found
 
 
 @contextmanager

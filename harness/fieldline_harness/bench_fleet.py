@@ -27,6 +27,7 @@ from fieldline_harness.fleet import READINGS, SimulatedNode, make_site
 from fieldline_harness.gateway_process import GatewayProcess
 from fieldline_harness.line import Line
 from fieldline_harness.mosquitto import Mosquitto
+from fieldline_harness.plots import plot_lines
 from fieldline_harness.progress import progress
 from fieldline_wire.serial import KIND_SEALED, encode
 
@@ -49,7 +50,7 @@ TICK_S = 0.02
 def run(
     quick: bool = False, nodes: int = 0, records: int = 0, rate: str = RATE, out: Path | None = None
 ) -> list[Figure]:
-    """The figures of a fleet. `rate`: reports a second of each node, as "1/60"; `out`: a folder for fleet.csv."""
+    """The figures of a fleet. `rate`: reports a second of each node, as "1/60"; `out`: a folder for the curves."""
     nodes = nodes or (QUICK_NODES if quick else NODES)
     records = records or (QUICK_RECORDS if quick else RECORDS)
     per_s = float(Fraction(rate))
@@ -60,6 +61,7 @@ def run(
         points = [asyncio.run(_flow(folder / f"flow-{count}", count, per_s, quick)) for count in counts]
     if out is not None:
         _write(out / "fleet.csv", points)
+        _draw(out, points, rate)
     return figures + [figure for point in points for figure in _figures(point, rate)]
 
 
@@ -273,6 +275,21 @@ def _figures(point: Point, rate: str) -> list[Figure]:
         ),
         Figure(f"fleet.rss_mb.{point.nodes}", point.rss_mb, "MB", load),
     ]
+
+
+def _draw(out: Path, points: list[Point], rate: str) -> None:
+    """The curves over nodes."""
+    title = f"{{}} over nodes that report {rate} times a second (simulated nodes)"
+    for name, what, y_label, values in (
+        ("cpu", "CPU of the gateway", "% of one core", {"CPU": "cpu_percent"}),
+        ("lag", "Line to subscriber", "ms", {"median": "lag_p50_ms", "99 %": "lag_p99_ms"}),
+        ("memory", "Memory of the gateway", "MB", {"resident": "rss_mb"}),
+    ):
+        series = {
+            label: [(point.nodes, float(getattr(point, field))) for point in points]
+            for label, field in values.items()
+        }
+        plot_lines(out / f"fleet-{name}.png", title.format(what), "nodes", y_label, series, log="x")
 
 
 def _write(path: Path, points: list[Point]) -> None:

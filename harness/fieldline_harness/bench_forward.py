@@ -33,6 +33,7 @@ from fieldline_harness.bench_store import open_store
 from fieldline_harness.figures import Figure
 from fieldline_harness.fleet import READINGS
 from fieldline_harness.mosquitto import Mosquitto
+from fieldline_harness.plots import plot_lines
 from fieldline_harness.sealed_site import NODES, NumberPayload, SealedSite
 from fieldline_harness.turns import (
     AHEAD,
@@ -234,7 +235,7 @@ class Bench:
         )
 
 
-async def measure(folder: Path, quick: bool) -> list[Figure]:
+async def measure(folder: Path, quick: bool, out: Path | None) -> list[Figure]:
     """All figures; `quick` shows that it works."""
     turns, count, paho_count = (1, 5_000, 1_000) if quick else (5, 60_000, 10_000)
     with Mosquitto(folder / "mosquitto") as broker:
@@ -244,6 +245,14 @@ async def measure(folder: Path, quick: bool) -> list[Figure]:
         alone_ratio, alone = await plain.alone(turns, count)
         reports = Bench(broker.port, JsonPayload(GATEWAY), report_record, paho_count)
         json_ratio, json_way = await reports.durable(folder / "json", turns, count)
+    if out is not None:
+        named = {"paho-mqtt, nothing stored": plain.paho[:turns], "seals opened, durable": way}
+        named |= {"opened records, durable": opened, "without a store": alone}
+        series = {
+            name: [(at + 1, turn.per_s) for at, turn in enumerate(each)] for name, each in named.items()
+        }
+        title = f"Messages of {PAYLOAD_BYTES} bytes to one mosquitto, QoS 1"
+        plot_lines(out / "forward.png", title, "turn", "messages/s", series)
     per_s = statistics.median(turn.per_s for turn in way)
     rival = f"bare paho-mqtt, QoS 1, window {PAHO_WINDOW}, same payloads and mosquitto"
     paho_cpu = statistics.median(turn.cpu_us for turn in plain.paho)
@@ -278,7 +287,7 @@ def _cpu(turns: list[Turn]) -> float:
     return statistics.median(turn.cpu_us for turn in turns)
 
 
-def run(quick: bool = False) -> list[Figure]:
-    """The figures of forwarding; `quick` takes some seconds and shows that it works."""
+def run(quick: bool = False, out: Path | None = None) -> list[Figure]:
+    """The figures of forwarding; `quick` shows that it works. `out`: a folder for forward.png."""
     with tempfile.TemporaryDirectory(prefix="fieldline-bench-") as name:
-        return asyncio.run(measure(Path(name), quick))
+        return asyncio.run(measure(Path(name), quick, out))

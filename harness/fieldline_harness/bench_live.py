@@ -25,6 +25,7 @@ from fieldline_harness.bench_forward import GATEWAY, ended, report_record, start
 from fieldline_harness.bench_store import open_store
 from fieldline_harness.figures import Figure
 from fieldline_harness.mosquitto import Mosquitto
+from fieldline_harness.plots import plot_lines
 
 PER_S = 200
 BATCH = 1000
@@ -76,8 +77,8 @@ async def _live(store: Store, reader: TimingReader, first: int, count: int) -> N
         reader.appended(store.append(report_record(first + number)).seq, time.perf_counter())
 
 
-async def _turn(port: int, folder: Path, first: int, count: int) -> tuple[float, int]:
-    """(p99 of the live readings from number `first` on in s, records of backlog that are left)."""
+async def _turn(port: int, folder: Path, first: int, count: int) -> tuple[list[float], int]:
+    """(times of the live readings from number `first` on in s, ascending; records of backlog that are left)."""
     store = await open_store(folder, 0, interval_ms=2)
     reader = TimingReader(store.reader("bench", Pace()))
     task = started(port, JsonPayload(GATEWAY), reader)
@@ -89,14 +90,28 @@ async def _turn(port: int, folder: Path, first: int, count: int) -> tuple[float,
     await store.close()
     if len(reader.took_s) < count:
         raise RuntimeError(f"{count - len(reader.took_s)} of {count} live readings were not acknowledged")
-    return sorted(reader.took_s)[int(len(reader.took_s) * 0.99)], left
+    return sorted(reader.took_s), left
 
 
-async def measure(folder: Path, quick: bool) -> list[Figure]:
+def _p99(times: list[float]) -> float:
+    return times[int(len(times) * 0.99)]
+
+
+def _draw(path: Path, idle: list[list[float]], busy: list[list[float]]) -> None:
+    """How many of the readings took how long at most, all turns together."""
+    series = {}
+    for name, turns in (("idle", idle), ("while a backlog is replayed", busy)):
+        times = sorted(each for turn in turns for each in turn)
+        series[name] = [(1000 * each, 100 * (at + 1) / len(times)) for at, each in enumerate(times)]
+    title = f"Live readings, {PER_S} a second, from the store to their PUBACK"
+    plot_lines(path, title, "ms", "% of the readings that took so long at most", series, log="x")
+
+
+async def measure(folder: Path, quick: bool, out: Path | None) -> list[Figure]:
     """live.p99_ratio."""
     backlog, count, turns = (100_000, 200, 1) if quick else (1_000_000, 1_000, 5)
-    idle: list[float] = []
-    busy: list[float] = []
+    idle: list[list[float]] = []
+    busy: list[list[float]] = []
     left = 0
     with Mosquitto(folder / "mosquitto") as broker:
         print(f"bench live: {backlog} records of backlog ...", file=sys.stderr)
@@ -106,18 +121,20 @@ async def measure(folder: Path, quick: bool) -> list[Figure]:
             idle.append((await _turn(broker.port, folder / f"idle-{turn}", 1, count))[0])
             took, left = await _turn(broker.port, folder / "busy", backlog + turn * count + 1, count)
             busy.append(took)
-    p99s = [f"{1000 * statistics.median(each):.1f} ms" for each in (idle, busy)]
+    if out is not None:
+        _draw(out / "live.png", idle, busy)
+    p99s = [f"{1000 * statistics.median(map(_p99, each)):.1f} ms" for each in (idle, busy)]
     what = f"p99 {p99s[0]} idle, {p99s[1]} while {backlog:,} records are replayed"
     if not left:
         what += "; the backlog was sent before the last live reading came"
-    ratio = statistics.median(b / i for i, b in zip(idle, busy, strict=True))
+    ratio = statistics.median(_p99(b) / _p99(i) for i, b in zip(idle, busy, strict=True))
     return [
         Figure("live.p99_ratio", ratio, "x", f"{what}, {PER_S} live readings/s, to PUBACK, {turns} turns")
     ]
 
 
-def run(quick: bool = False) -> list[Figure]:
-    """The figure of live readings beside a backlog; `quick` shows that it works."""
+def run(quick: bool = False, out: Path | None = None) -> list[Figure]:
+    """The figure of live readings beside a backlog; `quick` shows that it works. `out`: a folder for live.png."""
     sys.setswitchinterval(SWITCH_S)
     with tempfile.TemporaryDirectory(prefix="fieldline-bench-") as name:
-        return asyncio.run(measure(Path(name), quick))
+        return asyncio.run(measure(Path(name), quick, out))

@@ -55,6 +55,7 @@ class SimulatedFan(SimulatedNode):
             (SENSOR_NODE, KEY_REPORT_MS): round(report_s * 1000),
         }
         self.config_version = 0
+        self.board = BOARD
         self.silent = False
         self.due_s = 0.0
         self.heard: list[object] = []
@@ -69,7 +70,7 @@ class SimulatedFan(SimulatedNode):
             self.stream,
             uptime=3600,
             heap_free=90_000,
-            board=BOARD,
+            board=self.board,
             firmware="0.1.0",
             config_version=self.config_version,
             classes=[(LIVE, self.number, 1)],

@@ -38,7 +38,12 @@ def test_every_board_builds_within_its_budget(name: str, tmp_path: Path) -> None
     assert {file.path: file.size for file in report.files} == {
         path: len(data) for path, data in files.items()
     }
-    assert report.mpy_bytes == sum(len(data) for path, data in files.items() if path.endswith(".mpy"))
+    compiled = {path: len(data) for path, data in files.items() if path.endswith(".mpy")}
+    assert report.mpy_bytes + report.update_mpy_bytes == sum(compiled.values())
+    for path, part in (("fieldline_wire/update/lms.mpy", True), ("fieldline_wire/seal.mpy", False)):
+        lighter = dataclasses.replace(report, files=tuple(f for f in report.files if f.path != path))
+        assert report.update_mpy_bytes - lighter.update_mpy_bytes == (compiled[path] if part else 0)
+        assert report.mpy_bytes - lighter.mpy_bytes == (0 if part else compiled[path])
 
 
 def test_equal_sources_give_equal_bytes(tmp_path: Path) -> None:
@@ -70,7 +75,7 @@ def test_over_budget_is_said(tmp_path: Path) -> None:
     spec = dataclasses.replace(spec, files_bytes=4096)
     over = build(spec, tmp_path).over
     assert "fieldline_board.mpy has" in over[0] and "budget is 10" in over[0]
-    assert "all .mpy files have" in over[1] and "the budget is 1000" in over[1]
+    assert "the .mpy files of the app have" in over[1] and "the budget is 1000" in over[1]
     assert over[2] == "the files do not fit in the board's file system of 4096 bytes"
 
 
@@ -83,7 +88,7 @@ def test_the_command_fails_over_budget(
         "fieldline_boards.node_cli.load_board", lambda name, folder: with_budget(load_board(name), 1000)
     )
     assert main(["build", "pico_w", "--out", str(tmp_path / "out")]) == 1
-    assert "over budget: all .mpy files" in capsys.readouterr().err
+    assert "over budget: the .mpy files of the app" in capsys.readouterr().err
 
 
 def test_a_sensor_that_the_node_does_not_know_is_named(tmp_path: Path) -> None:
@@ -129,8 +134,16 @@ def test_the_compiler_is_the_vms_own_version() -> None:
     assert b"mpy-cross emitting mpy v6" in said
 
 
+def test_sources_that_do_not_fit_are_left_out_and_that_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["build", "pico_w", "--out", str(tmp_path / "out")]) == 0
+    assert "do not fit on pico_w beside the node: left out" in capsys.readouterr().out
+    assert not (tmp_path / "out" / "src").exists()
+
+
 def test_a_development_build_may_carry_its_sources_and_a_release_never_does(tmp_path: Path) -> None:
-    spec = load_board("pico_w")
+    spec = load_board("pico")
     bare = build(spec, tmp_path / "bare")
     report = build(spec, tmp_path / "out", sources_too=True)
     sources = {file.path.removeprefix("src/") for file in report.files if file.path.startswith("src/")}
@@ -138,8 +151,8 @@ def test_a_development_build_may_carry_its_sources_and_a_release_never_does(tmp_
     assert {f"{path.removesuffix('.py')}.mpy" for path in sources} == compiled
     assert report.mpy_bytes == bare.mpy_bytes
     for words in (["--release"], ["--no-sources"]):
-        assert main(["build", "pico_w", "--out", str(tmp_path / "out"), *words]) == 0
+        assert main(["build", "pico", "--out", str(tmp_path / "out"), *words]) == 0
         assert not (tmp_path / "out" / "src").exists()
-    assert main(["build", "pico_w", "--out", str(tmp_path / "out")]) == 0
+    assert main(["build", "pico", "--out", str(tmp_path / "out")]) == 0
     readable = (tmp_path / "out" / "src" / "fieldline_node" / "app.py").read_text()
     assert readable.startswith('"""')

@@ -46,12 +46,19 @@ def test_the_manifest_keeps_the_ports_own_modules_and_freezes_ours(
     assert set(tree(tmp_path)) == {"manifest.py", *(f"modules/{path}" for path in files)}
 
 
-def test_both_forms_have_the_same_modules(tmp_path: Path) -> None:
+def test_both_forms_have_the_same_modules_but_those_of_updates(tmp_path: Path) -> None:
     spec = load_board("pico_w")
     build(spec, tmp_path / "files")
     build_frozen(spec, tmp_path / "frozen")
     frozen = {path.removesuffix(".py") for path in tree(tmp_path / "frozen" / "modules")}
-    assert frozen == {path.rpartition(".")[0] for path in tree(tmp_path / "files")} - {"boot"}
+    left_out = {path.rpartition(".")[0] for path in tree(tmp_path / "files")} - frozen
+    drivers = {
+        f"fieldline_node/drivers/micropython/{name}"
+        for name in ("inflate", "loader", "selector", "slots", "updates")
+    }
+    rest = {path for path in left_out - drivers if not path.startswith("fieldline_wire/update/")}
+    assert drivers <= left_out and rest == {"boot", "fieldline_node/standby", "fieldline_node/updates"}
+    assert frozen <= {path.rpartition(".")[0] for path in tree(tmp_path / "files")}
     assert not {"fieldline_wire/codes", "fieldline_wire/ports"} & frozen, (
         "written out; for type checkers alone"
     )

@@ -235,7 +235,12 @@ def test_readings_of_the_pins_come_whole_over_kills(tmp_path: Path) -> None:
                 assert status == (0 if how is signal.SIGTERM else -how)
                 stored = live(gateway)["stored"]
             await node.start()
-            await until(lambda: live(gateway).get("stored", 0) > stored + 1)
+            await until(
+                lambda: (
+                    live(gateway).get("stored", 0) > stored + 1
+                    and len(gateway.status()["nodes"][0]["readings"]) > 1
+                )
+            )
             (told,) = gateway.status()["nodes"]
             assert told["epoch"] == 4
             assert told["classes"]["live"]["gaps"] == 0

@@ -76,7 +76,7 @@ class Gateway:
 
     async def command(self, *words: str, stdin: bytes = b"") -> tuple[int, str]:
         process = await asyncio.create_subprocess_exec(
-            *FIELDLINE, words[0], "-c", str(self.config), *words[1:],
+            *FIELDLINE, *words, "-c", str(self.config),
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
         said, _ = await process.communicate(stdin)

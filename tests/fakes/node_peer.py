@@ -51,6 +51,7 @@ class Peer:
         self.epoch = 0
         self.hold = 0  # s, told in each Ack
         self.status = ACK_GO_ON
+        self.also = None  # called with each message, when it was answered
         self._clock = clock
         self._ccm = BlockCcm(Block(KEY))
         self._reader = Reader()
@@ -121,6 +122,8 @@ class Peer:
         self.sealed.append(sealed)
         if not self.silent:
             self._answer(message)
+            if self.also is not None:
+                self.also(message)
 
     def _answer(self, message):
         if isinstance(message, Hello):

@@ -395,7 +395,7 @@ async def test_both_are_told_of_what_was_evicted(tmp_path: Path) -> None:
     assert oldest > 12
     assert await site.finish() == []
     assert site.gaps[LIVE] == set(range(1, oldest)) - set(site.got[LIVE])
-    assert {7, 8} < set(site.got[LIVE]) and {1, 6, 11, 12} < site.gaps[LIVE]
+    assert {7, 8} < set(site.got[LIVE]) and {11, 12} < site.gaps[LIVE]  # 1 to 6 may have been read before
     assert site.store.status()["counters"]["evicted-live"] == oldest - 1 - 2  # type: ignore[index]
 
 

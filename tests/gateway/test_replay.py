@@ -318,6 +318,24 @@ async def test_no_more_goes_out_than_there_are_tokens(site: GatewayProcess) -> N
     assert given > 100
 
 
+async def test_who_gives_up_waiting_loses_nothing(
+    site: GatewayProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = reader_of(site, 0, time.monotonic)
+    look = reader._look
+
+    def slowly(records: Iterator[StoredRecord]) -> tuple[list[StoredRecord], bool]:
+        time.sleep(0.1)
+        return look(records)
+
+    monkeypatch.setattr(reader, "_look", slowly)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.02):
+            await reader.next_batch(1)
+    async with asyncio.timeout(20):
+        assert (await reader.next_batch(1))[0].seq == 1
+
+
 async def test_after_a_lost_connection_it_gives_again_what_was_not_acknowledged(site: GatewayProcess) -> None:
     reader = reader_of(site, 0, time.monotonic)
     first = await reader.next_batch(100)

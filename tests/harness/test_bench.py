@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib
 import json
+from pathlib import Path
 
 import pytest
 
-from fieldline_harness.bench_cli import BENCHES, main
+from fieldline_harness.bench_cli import BENCHES, OPTIONS, main
 
 PROMISED = {
     "store": {"store.records_per_s", "store.cycle_ratio"},
@@ -19,6 +20,8 @@ PROMISED = {
     "fleet": {"fleet.start_s", "fleet.rss_mb"},
     "soak": {"soak.kills", "soak.lost", "soak.tails"},
     "targets": {"fleet.target_ms_30000"},
+    "guard": {"guard.threats_tested"},
+    "twins": {"twins.cases"},
     "page": {"page.ready_ms_1000", "page.update_ms_1000"},
     "node": {"node.mpy_bytes", "node.heap_bytes"},
     "mesh": {"mesh.vectors", "mesh.mpy_bytes", "mesh.heap_bytes"},
@@ -32,8 +35,12 @@ NEEDS_A_CLUSTER = pytest.param("cluster", marks=pytest.mark.soak)  # rabbitmq-se
 
 
 @pytest.mark.parametrize("name", [NEEDS_A_CLUSTER if name == "cluster" else name for name in BENCHES])
-def test_a_bench_prints_its_figures_as_json_lines(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([name, "--json", "--quick"]) == 0
+def test_a_bench_prints_its_figures_as_json_lines_and_draws(
+    name: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    out = ["--out", str(tmp_path)] if "out" in OPTIONS.get(name, ()) else []
+    assert main([name, "--json", "--quick", *out]) == 0
+    assert bool(out) == any(path.read_bytes().startswith(b"\x89PNG") for path in tmp_path.glob("*.png"))
     figures = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert PROMISED[name] <= {figure["name"] for figure in figures}
     assert all(figure["unit"] and figure["against"] for figure in figures)

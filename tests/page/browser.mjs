@@ -57,6 +57,12 @@ export async function goTo(page, name) {
   await page.waitForSelector(`nav a[aria-current]:has-text("${name}")`);
 }
 
+// Whatever moves has come to its end: axe-core would measure a contrast midway.
+export const settled = (page) => page.evaluate(async () => {
+  const moving = document.getAnimations().filter((each) => Number.isFinite(each.effect.getComputedTiming().endTime));
+  await Promise.allSettled(moving.map((each) => each.finished));
+});
+
 const TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 
 // What axe-core finds that is serious: [{ rule, where }]; `colours`: of contrast alone, all else is the same in the dark.

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from fieldline_gateway.control import ask
 from fieldline_harness.page_site import PageSite, SimulatedFan, page_site
+from fieldline_wire.messages import Command
 from tests.page.conftest import walk
 
 
@@ -48,6 +50,19 @@ async def morning(folder: Path, size: str) -> None:
             knocking.cancel()
         assert steps[-1]["step"] == "done"
         assert fan.report_s == 1.0, "the node itself has the interval that the page set"
+        assert any(isinstance(each, Command) for each in fan.heard), "the node itself got the command"
+        (alert,) = await asyncio.to_thread(
+            lambda: [
+                each
+                for each in ask(site.gateway.data / "control.sock", "alert.list")["alerts"]
+                if each["kind"] == "node-silent"
+            ]
+        )
+        assert (alert["name"], alert["acknowledged"]["by"], alert["acknowledged"]["via"]) == (
+            silent.name,
+            "olga",
+            "page",
+        )
         assert site.token not in site.gateway.log.read_text()
 
 

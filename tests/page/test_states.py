@@ -1,4 +1,4 @@
-"""Alerts on the page, and a gateway that is killed and comes back while somebody looks."""
+"""An alert's way on the page, a job that is stopped, a reader, a gateway that is killed while somebody looks."""
 
 from __future__ import annotations
 
@@ -11,18 +11,26 @@ from pathlib import Path
 
 import pytest
 
+from fieldline_gateway.web.config import tokens_path
+from fieldline_gateway.web.tokens import Tokens, digest, new_secret
 from fieldline_harness.page_site import SimulatedFan, page_site
 from tests.page.conftest import FOLDER
 
+HOSTILE = "<img src=x onerror=alert(1)>"
+
 
 @pytest.mark.usefixtures("chromium")
-def test_alerts_and_a_gateway_that_goes_away(tmp_path: Path) -> None:
+def test_an_alert_a_job_a_reader_and_a_gateway_that_goes_away(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
 
     async def run() -> None:
         fans = [SimulatedFan(at, f"fan-{at}") for at in range(1, 4)]
-        async with page_site(tmp_path, fans, page_port=port) as site:
+        fans[2].silent = True
+        fans[1].board = HOSTILE  # what a node says of itself is its own
+        async with page_site(tmp_path, fans, page_port=port, silent_after_s=10) as site:
+            reader = new_secret()
+            Tokens(tokens_path(site.gateway.data), lambda: 0).add("ruth", "reader", digest(reader))
             process = await asyncio.create_subprocess_exec(
                 shutil.which("node") or "node",
                 str(FOLDER / "states.mjs"),
@@ -30,13 +38,22 @@ def test_alerts_and_a_gateway_that_goes_away(tmp_path: Path) -> None:
                 stdout=asyncio.subprocess.PIPE,
             )
             assert process.stdin and process.stdout
-            told = {"address": site.address, "token": site.token, "shots": os.environ.get("FIELDLINE_SHOTS")}
+            told = {
+                "address": site.address,
+                "token": site.token,
+                "reader": reader,
+                "silent": fans[2].name,
+                "hostile": {"id": fans[1].id.hex(), "board": HOSTILE},
+                "shots": os.environ.get("FIELDLINE_SHOTS"),
+            }
             process.stdin.write(json.dumps(told).encode())
             process.stdin.close()
             step: dict[str, str] = {}
             async for line in process.stdout:
                 step = json.loads(line)
-                if step["step"] == "kill":
+                if step["step"] == "speak":
+                    fans[2].silent = False
+                elif step["step"] == "kill":
                     await site.gateway.kill()
                 elif step["step"] == "start":
                     await site.gateway.start()

@@ -51,6 +51,19 @@ def test_what_is_sealed_is_opened(header: seal.Header, message: bytes) -> None:
     assert seal.open_sealed(ccm, header, data) == message
 
 
+@given(headers, st.binary(min_size=6, max_size=100))
+def test_nothing_of_a_message_shows_through_its_seal(header: seal.Header, message: bytes) -> None:
+    data = seal.seal(seal.BlockCcm(Block(KEY)), header, message)
+    hidden = data[len(data) - len(message) - 8 :]  # wire.md 3.1: behind the header, with a tag of 8 bytes
+    assert len(hidden) == len(message) + 8
+    assert not any(message[at : at + 6] in hidden for at in range(len(message) - 5))
+    flipped = bytes([message[0] ^ 1]) + message[1:]
+    other = seal.seal(seal.BlockCcm(Block(bytes(16))), header, message)
+    assert (
+        other[-len(message) - 8 :] != hidden and seal.seal(seal.BlockCcm(Block(KEY)), header, flipped) != data
+    )
+
+
 @given(st.lists(headers, min_size=2, max_size=2, unique_by=lambda header: header.nonce()))
 def test_other_headers_have_other_nonces(pair: list[seal.Header]) -> None:
     def key(header: seal.Header) -> tuple[object, ...]:

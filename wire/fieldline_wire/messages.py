@@ -20,6 +20,7 @@ from fieldline_wire.readings import Report as Report
 
 # wire.md 5.1: the type is the index plus one
 _BY_TYPE = (Hello, Report, Gap, Ack, Config, Command, Result, Log, TimeSync)
+_UPDATES = 0x20  # to 0x2F, in update/messages.py: update.md 9.1
 
 
 class Unknown(Value):
@@ -39,4 +40,9 @@ def decode(data: bytes) -> Message | Unknown:
     kind = data[0]
     if 1 <= kind <= len(_BY_TYPE):
         return _BY_TYPE[kind - 1].from_bytes(data)
+    if kind & 0xF0 == _UPDATES:
+        from fieldline_wire.update.messages import BY_TYPE  # for updates alone: it takes memory
+
+        if kind in BY_TYPE:
+            return BY_TYPE[kind].from_bytes(data)
     return Unknown(kind, data[1:])

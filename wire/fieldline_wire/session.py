@@ -201,6 +201,10 @@ class Session:
                     due = min(due, lane.due)
         return max(0, due - now)
 
+    def unsent(self, cls: int) -> bool:
+        """Whether a number of this class waits to be sent."""
+        return self._lanes[cls].next() < self._lanes[cls].end
+
     def settled(self, cls: int) -> int:
         """All numbers of the class below this are acknowledged, for good."""
         return self._lanes[cls].settled

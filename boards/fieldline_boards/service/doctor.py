@@ -53,7 +53,10 @@ try:
     import fieldline_board as board
     print("board", board.NAME, board.FIRMWARE, int(board.DEVELOPMENT))
     from fieldline_node.drivers.micropython.flash import find_region
-    for name, place in (("state", board.FLASH_STATE), ("outbox", board.FLASH_OUTBOX)):
+    places = [("state", board.FLASH_STATE), ("outbox", board.FLASH_OUTBOX)]
+    if board.FLASH_UPDATE is not None:
+        places += [("update", board.FLASH_UPDATE)] + list(zip(("slot_a", "slot_b"), board.FLASH_SLOTS))
+    for name, place in places:
         try:
             print("flash", name, "ok", find_region(board.CHIP, *place).sectors)
         except OSError as error:

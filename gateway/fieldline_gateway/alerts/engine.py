@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +20,7 @@ from fieldline_gateway import certificates, logs
 from fieldline_gateway.alerts.book import AlertError, Book
 from fieldline_gateway.alerts.config import AlertConfig
 from fieldline_gateway.alerts.deliver import Delivery
+from fieldline_gateway.alerts.intervals import DesiredIntervals
 from fieldline_gateway.alerts.model import Change, Clear, Raise
 from fieldline_gateway.alerts.watch import Scene, Watch, alarms
 from fieldline_gateway.errors import UsageError
@@ -27,14 +28,14 @@ from fieldline_gateway.ingest.rules import Ingest
 from fieldline_gateway.operations import Arguments, Caller, Operations, argument
 from fieldline_gateway.records import ALARM, Position
 from fieldline_gateway.store.store import Store
-from fieldline_wire import messages as wire
-from fieldline_wire.errors import PeerError
 
 FILE = "alerts.db"
 CERTIFICATES_S = 3600.0
 """How often certificates are read: they end in days."""
-REPORT_KEY, HEALTH_KEY, HEALTH_S = 2, 3, 300
-"""wire.md 5.11, for the node itself (sensor 0xFF)."""
+SLICE = 500
+"""Nodes judged in a turn of the event loop: about a millisecond."""
+SLICE_CHANGES = 200
+"""Changes written and logged in a turn, where a whole site falls silent at once."""
 MAX_LIST = 1000
 MAX_NOTE = 500
 
@@ -61,7 +62,7 @@ class Alerts:
         self._ingest = ingest
         self._silent_ms = silent_ms
         self._sinks = sinks
-        self._desired = desired
+        self._speaks_s = DesiredIntervals(desired)
         self._audit_found = tuple(audit_found)
         self._utc_ms = utc_ms
         self._book = Book(folder / FILE, config.limits.severities)
@@ -102,6 +103,10 @@ class Alerts:
         """Up to where the log of the alarm class was read; it may not go before."""
         return self._cursor
 
+    def silent_ms(self, node: bytes) -> int:
+        """After how long without a word this node is silent."""
+        return round(1000 * self._watch.silent_after_s(self._speaks_s.get(node), self._silent_ms))
+
     def add_to(self, operations: Operations) -> None:
         operations.reads("alert.list", self._list)
         operations.reads("alert.notifiers", self._list_notifiers)
@@ -116,10 +121,16 @@ class Alerts:
             self._certificates = await asyncio.to_thread(_ends, self._config.certificates)
         try:
             await self._read_alarms()
-            changes = self._watch.look(self._scene())
-            if changes:
-                await self._apply(changes)
-                self._watch.took(changes)
+            scene = self._scene()
+            changes = self._watch.look_at_gateway(scene)
+            nodes = list(scene.nodes.values())
+            for at in range(0, len(nodes), SLICE):
+                changes += self._watch.look_at_nodes(scene, nodes[at : at + SLICE], anew=self._failed)
+                await asyncio.sleep(0)
+            for at in range(0, len(changes), SLICE_CHANGES):
+                some = changes[at : at + SLICE_CHANGES]
+                await self._apply(some)
+                self._watch.took(some)
             self._failed = False
         except AlertError as error:
             if not self._failed:
@@ -129,16 +140,17 @@ class Alerts:
     async def _read_alarms(self) -> None:
         if self._store.durable(ALARM) <= self._cursor:
             return
-        names = {node: state.node.name for node, state in self._ingest.states.items()}
-        off = self._config.limits.off
+        states, off = self._ingest.states, self._config.limits.off
         async for batch in self._store.replay(Position(ALARM, self._cursor)):
             if batch:
                 last = max(stored.seq for stored in batch)
+                nodes = {stored.record.node for stored in batch}
+                names = {node: states[node].node.name for node in nodes if node in states}
                 changes = [change for change in alarms(batch, names) if change.kind not in off]
                 await self._apply(changes, last or self._cursor)
                 self._cursor = last or self._cursor
 
-    async def _apply(self, changes: list[Change], cursor: int | None = None) -> None:
+    async def _apply(self, changes: Sequence[Change], cursor: int | None = None) -> None:
         if await self._in_thread(self._book.apply, changes, self._utc_ms(), cursor):
             for change in changes:
                 state = "alert-raised" if isinstance(change, Raise) else "alert-cleared"
@@ -155,8 +167,8 @@ class Alerts:
         return Scene(
             utc_ms=self._utc_ms(),
             mono_ms=now_ms,
-            nodes=list(ingest.states.values()),
-            speaks_s=_intervals(self._desired()),
+            nodes=ingest.states,
+            speaks_s=self._speaks_s,
             silent_ms=self._silent_ms,
             store=self._store.status(),
             sinks=self._sinks(),
@@ -225,20 +237,6 @@ class Alerts:
 
     async def _in_thread(self, work: Callable[..., Any], *arguments: object) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
-
-
-def _intervals(desired: Mapping[bytes, tuple[int, bytes]]) -> dict[bytes, float]:
-    """How often nodes speak whose settings say so, in seconds."""
-    found = {}
-    for node, (_, message) in desired.items():
-        try:
-            config = wire.Config.from_bytes(message)
-        except PeerError:
-            continue
-        own = {key: value for sensor, key, value in config.settings if sensor == 0xFF}
-        if REPORT_KEY in own or HEALTH_KEY in own:
-            found[node] = min(own.get(REPORT_KEY, 1000) / 1000, own.get(HEALTH_KEY, HEALTH_S))
-    return found
 
 
 def _ends(paths: tuple[Path, ...]) -> dict[str, int]:

@@ -45,7 +45,12 @@ class Nodes:
 
     async def _list(self, _: Caller, arguments: Arguments) -> dict[str, Any]:
         found = await self._fleet.select(argument(arguments, "target", str, "*"), revoked=True)
-        return {"nodes": [self._told(state) for state in found], "of": len(self._fleet.ingest.states)}
+        limit = argument(arguments, "limit", int, len(found))
+        if limit < 0:
+            raise UsageError(f"'limit' must be 0 or more, not {limit}")
+        nodes = [self._told(state) for state in found[:limit]]
+        may_speak = sum(state.node.revoked_ms is None for state in found)
+        return {"nodes": nodes, "meant": may_speak, "of": len(self._fleet.ingest.states)}
 
     async def _get(self, _: Caller, arguments: Arguments) -> dict[str, Any]:
         return self._told(self._fleet.one(argument(arguments, "node", str)))

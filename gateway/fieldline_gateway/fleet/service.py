@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from fieldline_gateway import logs
 from fieldline_gateway.errors import GatewayError
@@ -33,9 +34,12 @@ class FleetService:
     ) -> None:
         self._registry = registry
         fleet = Fleet(ingest, Tables(registry), lambda: now().utc_ms, time.monotonic)
+        self._fleet = fleet
         self._nodes = Nodes(fleet)
         self._twins = Twins(fleet, registry.desired(), flush)
         self._commands = Commands(fleet, now, flush)
+        self.twin_changes = self._twins.on_change
+        """Who is told of updated twins."""
         self._orders: set[asyncio.Task[bool]] = set()
 
     def add_to(self, operations: Operations) -> None:
@@ -45,6 +49,10 @@ class FleetService:
     def registry_changed(self) -> None:
         """By another process."""
         self._twins.adopt(self._registry.desired())
+
+    def labels_of(self, node: bytes) -> Mapping[str, Any]:
+        """Tags, place, owner and parent of a node, those that it has."""
+        return self._fleet.shown.get(node, {})
 
     def host_orders(self, node: bytes, command: str) -> None:
         """A Sparkplug host wrote to a control of a node."""

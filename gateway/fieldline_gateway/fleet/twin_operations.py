@@ -7,7 +7,8 @@ node that is away gets it with its next Hello (wire.md 6.4). What a node reports
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fieldline_gateway.errors import GatewayError, UsageError
@@ -30,6 +31,17 @@ Desired = tuple[int, bytes]
 """Version and Config message."""
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A twin that was updated."""
+
+    node: bytes
+    before: Document
+    after: Document
+    token: str | None
+    """The clientToken of whoever did it."""
+
+
 class Twins:
     """The operations, and what nodes report. `flush`: something waits to go down."""
 
@@ -37,6 +49,8 @@ class Twins:
         self._fleet = fleet
         self._flush = flush
         self._desired: dict[bytes, Desired] = {}
+        self.on_change: list[Callable[[Sequence[Change]], None]] = []
+        """Told what was updated, when it is on disk."""
         self.adopt(desired)
 
     def adopt(self, desired: Mapping[bytes, Desired]) -> None:
@@ -96,15 +110,24 @@ class Twins:
         _spare_own(request)
         now_s = self._now_s()
         told: dict[str, Any] = {}
+        before: dict[bytes, Document] = {}
         changed: dict[bytes, Document] = {}
         async with self._fleet.turn:
             for at, (node, state) in enumerate(states.items(), 1):
                 if at % SLICE == 0:
                     await asyncio.sleep(0)
-                before = self._document(state)
-                changed[node], told, _ = twins.update(before, request, now_s)
+                before[node] = self._document(state)
+                changed[node], told, _ = twins.update(before[node], request, now_s)
             await self._save(changed)
+            self._tell(before, changed, told.get("clientToken"))
         return told
+
+    def _tell(
+        self, before: Mapping[bytes, Document], after: Mapping[bytes, Document], token: str | None
+    ) -> None:
+        changes = [Change(node, before.get(node, {}), document, token) for node, document in after.items()]
+        for tell in self.on_change:
+            tell(changes)
 
     async def _save(self, changed: Mapping[bytes, Document]) -> None:
         """Twins, and what follows for their nodes."""
@@ -162,7 +185,9 @@ class Twins:
             except GatewayError:
                 ingest.reported = waiting | ingest.reported
                 raise
+            before = {node: self._fleet.twins.get(node, {}) for node in changed}
             self._fleet.set_twins(changed)
+            self._tell(before, changed, None)
 
     # --- words
 

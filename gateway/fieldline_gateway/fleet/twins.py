@@ -18,7 +18,7 @@ MAX_BYTES = 8 * 1024
 MAX_DEPTH = 8
 """Levels in desired or reported."""
 MAX_TOKEN = 64
-"""Characters of a clientToken."""
+"""Bytes of a clientToken."""
 SECTIONS = ("desired", "reported")
 
 Document = Mapping[str, Any]
@@ -34,7 +34,8 @@ class TwinError(UsageError):
     def __init__(self, code: int, message: str) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
-        """400 malformed, 404 no twin, 409 another version, 413 too long."""
+        """400 malformed, 403 not allowed, 404 no node or no twin, 409 another version, 413 too long, 429 too many
+        at once, 500 the gateway failed."""
         self.message = message
 
 
@@ -91,7 +92,7 @@ def update(
         "timestamp": now_s,
         **token,
     }
-    return new, accepted, delta_message(new, token) if state.get("desired") else None
+    return new, accepted, delta_message(new, token)
 
 
 def get(document: Document, request: object, now_s: int) -> dict[str, Any]:
@@ -130,7 +131,7 @@ def rejected(error: TwinError, request: object, now_s: int) -> dict[str, Any]:
     """What /rejected says."""
     told: dict[str, Any] = {"code": error.code, "message": error.message, "timestamp": now_s}
     token = request.get("clientToken") if isinstance(request, dict) else None
-    if isinstance(token, str) and len(token) <= MAX_TOKEN:
+    if isinstance(token, str) and len(_utf8(token)) <= MAX_TOKEN:
         told["clientToken"] = token
     return told
 
@@ -150,6 +151,19 @@ def delta_message(document: Document, token: Mapping[str, Any]) -> dict[str, Any
     return {"state": difference, "metadata": stamps, "version": version, "timestamp": timestamp, **token}
 
 
+def documents_message(before: Document, after: Document, token: Mapping[str, Any]) -> dict[str, Any]:
+    """What /documents says: the twin before and after an update."""
+    told = {
+        name: {
+            "state": {section: document[section] for section in SECTIONS if section in document},
+            "metadata": document.get("metadata", {}),
+            "version": document.get("version", 0),
+        }
+        for name, document in (("previous", before), ("current", after))
+    }
+    return {**told, "timestamp": after["timestamp"], **token}
+
+
 def replacing(old: object, new: Mapping[str, Any]) -> dict[str, Any]:
     """What an update must say so that `new` stands where `old` stood, and nothing else."""
     before = old if isinstance(old, dict) else {}
@@ -164,8 +178,8 @@ def _token(request: Mapping[str, Any]) -> dict[str, str]:
     token = request.get("clientToken")
     if token is None:
         return {}
-    if not isinstance(token, str) or not 0 < len(token) <= MAX_TOKEN:
-        raise TwinError(400, f"'clientToken' is a text of at most {MAX_TOKEN} characters")
+    if not isinstance(token, str) or not 0 < len(_utf8(token)) <= MAX_TOKEN:
+        raise TwinError(400, f"'clientToken' is a text of at most {MAX_TOKEN} bytes")
     return {"clientToken": token}
 
 
@@ -246,7 +260,11 @@ def _only(stamps: Any, wanted: Any) -> Any:
 
 
 def _bytes(value: object) -> bytes:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode(errors="surrogatepass")
+    return _utf8(json.dumps(value, separators=(",", ":"), ensure_ascii=False))
+
+
+def _utf8(text: str) -> bytes:
+    return text.encode(errors="surrogatepass")
 
 
 def _no_number(text: str) -> float:

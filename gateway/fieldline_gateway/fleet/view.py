@@ -27,6 +27,10 @@ PATIENCE_S = 5.0
 """A target that takes longer was made to."""
 
 
+class UnknownNode(UsageError):
+    """There is no such node."""
+
+
 class Fleet:
     """All nodes with labels and twins."""
 
@@ -39,6 +43,8 @@ class Fleet:
         self.turn = asyncio.Lock()
         """Whoever changes the registry and this copy holds it from reading to the last write."""
         self.labels = tables.labels()
+        self.shown = {node: told for node, label in self.labels.items() if (told := _shown(label))}
+        """The labels as people see them, made once: whoever looks each second would make them 30,000 times."""
         self.groups = tables.groups()
         self.twins: dict[bytes, Document] = dict(tables.twins())
         self._monotonic = monotonic
@@ -51,7 +57,8 @@ class Fleet:
     def set_labels(self, labels: dict[bytes, Label], names: dict[bytes, str]) -> None:
         """Take over what is in the registry now."""
         self.labels.update(labels)
-        for node in labels:
+        for node, label in labels.items():
+            self.shown[node] = _shown(label)
             self.forget(node)
         self.ingest.set_nodes(
             replace(self.ingest.states[node].node, name=name) for node, name in names.items()
@@ -113,7 +120,12 @@ class Fleet:
             raise UsageError(
                 f"{len(found)} nodes are called {text!r}: name one by its id, {found[0].node.id.hex()}"
             )
-        raise UsageError(f"{text!r} is no enrolled node; `fieldline fleet ls` lists them")
+        raise UnknownNode(f"{text!r} is no enrolled node; `fieldline fleet ls` lists them")
+
+
+def _shown(label: Label) -> dict[str, Any]:
+    told = {"tags": sorted(label.tags), "place": label.place, "owner": label.owner, "parent": label.parent}
+    return {name: value for name, value in told.items() if value}
 
 
 def _facts(hello: bytes | None) -> dict[str, str]:

@@ -19,8 +19,10 @@ from collections.abc import Callable
 from fieldline_gateway.mqtt.broker import Broker
 from fieldline_gateway.mqtt.codec import reasons
 from fieldline_gateway.mqtt.errors import MqttError
+from fieldline_gateway.mqtt.sessions import Session
 
-UP, DOWN = "node/up/", "node/down/"
+ROOT = "node"
+UP, DOWN = "up", "node/down/"
 SCHEME = "mqtt:"
 """Before the last level of the topic it makes the name of the link."""
 MAX_MESSAGE = 2048
@@ -41,7 +43,7 @@ class MqttLinks:
         self._receive = receive
         self._links: OrderedDict[str, list[int]] = OrderedDict()
         self.refused = 0
-        broker.taps[UP] = self._published
+        broker.taps[ROOT] = self._published
 
     def send(self, link: str, sealed: bytes) -> bool:
         """Publish one sealed message; False where the link is none of these or nobody listens at its other end."""
@@ -65,7 +67,13 @@ class MqttLinks:
             for link, (came, went) in self._links.items()
         ]
 
-    def _published(self, name: str, sealed: bytes) -> None:
+    def _published(self, levels: list[str], sealed: bytes, _: Session | None) -> int | None:
+        if len(levels) != 3 or levels[1] != UP:
+            return None
+        self._take(levels[2], sealed)
+        return reasons.SUCCESS
+
+    def _take(self, name: str, sealed: bytes) -> None:
         if not sealed or len(sealed) > MAX_MESSAGE or not _NAME.fullmatch(name):
             self.refused += 1
             return

@@ -4,7 +4,8 @@ Rules: QoS 0 and 1; a subscription at QoS 2 is granted 1, a PUBLISH at QoS 2 end
 QoS 2 is sent at 1 (3.1.1; 5.0 is told beforehand). No shared subscriptions, no subscription identifiers: 5.0 is
 told so. Everything is in memory and ends with the process, sessions too: a session that is to outlive its
 connection is kept while its client is away, up to a bound of time and messages; one that ran over is
-forgotten, and the client learns it from "session present" being 0. A slow client never stalls another: QoS 0
+forgotten, and the client learns it from "session present" being 0; so is one whose client identifier is taken
+by somebody else. A slow client never stalls another: QoS 0
 to it is dropped and counted, QoS 1 is queued up to a bound, and then the client is disconnected and its
 session forgotten. `now` is in seconds of any clock that never goes back.
 """
@@ -21,11 +22,18 @@ from fieldline_gateway.mqtt.codec.properties import NONE, Properties
 from fieldline_gateway.mqtt.codec.runs import PubackRun
 from fieldline_gateway.mqtt.codec.v5.subscribing import NO_RETAINED, SEND_RETAINED_IF_NEW, SHARED
 from fieldline_gateway.mqtt.errors import ProtocolError
+from fieldline_gateway.mqtt.security import NOBODY, Who
 from fieldline_gateway.mqtt.sessions import OFFERED, OVERFLOW, TAKEN_OVER, Limits, Message, Outlet, Session
 from fieldline_gateway.mqtt.sessions import Subscription as Wish
 from fieldline_gateway.mqtt.topics import TopicTree, filter_levels, levels_of
 
 Will = v311.Will | v5.Will
+
+Tap = Callable[[list[str], bytes, Session | None], int | None]
+"""Takes what is published in place of all subscribers: levels, payload, whose it is (None: a will's, or nobody's).
+
+The result is the reason code of a PUBACK; None: it is for subscribers as ever.
+"""
 
 _OVERFLOW_TODO = "its session is forgotten; let it read faster, or subscribe to less"
 
@@ -36,9 +44,8 @@ class Broker:
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self.counts: Counter[str] = Counter()
-        self.taps: dict[str, Callable[[str, bytes], None]] = {}
-        """Who takes what is published below a topic "first/second/", in place of all subscribers: the last level
-        and the payload."""
+        self.taps: dict[str, Tap] = {}
+        """By the first level of the topic."""
         self._sessions: dict[str, Session] = {}
         self._filters: TopicTree[Session, Wish] = TopicTree()
         self._retained: TopicTree[None, Message] = TopicTree()
@@ -55,7 +62,7 @@ class Broker:
         return len(self._retained_topics)
 
     def connect(
-        self, client_id: str, clean: bool, expiry_s: float, now: float
+        self, client_id: str, clean: bool, expiry_s: float, now: float, who: Who = NOBODY
     ) -> tuple[Session, bool] | None:
         """A client that may come in: its session and whether that was there before; None: there are too many.
 
@@ -67,7 +74,7 @@ class Broker:
             outlet, session.outlet = session.outlet, None
             outlet.kick(*TAKEN_OVER)
             session = self._sessions.get(client_id)
-        if session and (clean or not session.expiry_s):
+        if session and (clean or not session.expiry_s or session.who != who):
             self._forget(session, now)
             session = None
         if session:
@@ -78,7 +85,7 @@ class Broker:
         if len(self._sessions) >= self.limits.max_clients:
             self.counts["refused"] += 1
             return None
-        session = self._sessions[client_id] = Session(client_id, expiry_s, self.limits)
+        session = self._sessions[client_id] = Session(client_id, expiry_s, self.limits, who)
         return session, False
 
     def lost(self, session: Session, outlet: Outlet, will: Will | None, now: float) -> None:
@@ -157,14 +164,42 @@ class Broker:
         returns. The result is the reason code of a PUBACK."""
         levels = levels_of(topic)
         self.counts["received"] += 1
-        if (tap := self.taps.get(topic[: topic.rfind("/") + 1])) is not None:
-            tap(levels[-1], payload)
-            return reasons.SUCCESS
+        if (tap := self.taps.get(levels[0])) and (code := tap(levels, payload, author)) is not None:
+            return code
         if topic.startswith("$"):  # 4.7.2: not for clients to talk to each other
             self.counts["refused_topics"] += 1
             return reasons.TOPIC_NAME_INVALID
         if retain:
             self._retain(topic, levels, Message(topic, payload, qos, retain=True, found=found, now=now))
+        granted = self._granted(levels, author)
+        if not granted:
+            return reasons.NO_MATCHING_SUBSCRIBERS
+        message = Message(topic, payload, qos, retain=retain, found=found, now=now)
+        for session, wish in granted.items():
+            self._offer(session, message, wish.qos, retain and wish.retain_as_published, now)
+        return reasons.SUCCESS
+
+    def tell(
+        self, topic: str, payload: Callable[[], bytes], now: float, hears: Callable[[Session], bool]
+    ) -> None:
+        """Hand a message of the server itself, of QoS 1, to those who subscribed and may hear it.
+
+        `payload` is made where there is one.
+        """
+        granted = [
+            (session, wish) for session, wish in self._granted(levels_of(topic)).items() if hears(session)
+        ]
+        if granted:
+            message = Message(topic, payload(), 1, now=now)
+            for session, wish in granted:
+                self._offer(session, message, wish.qos, False, now)
+
+    def announce(self, topic: str, payload: bytes) -> None:
+        """Retain a message of the server itself, below $SYS."""
+        self._retain(topic, levels_of(topic), Message(topic, payload, 0, retain=True))
+
+    def _granted(self, levels: list[str], author: Session | None = None) -> dict[Session, Wish]:
+        """Who subscribed to this topic, and how."""
         granted: dict[Session, Wish] = {}
         for session, wish in self._filters.matching(levels):
             if wish.no_local and session is author:
@@ -173,16 +208,7 @@ class Broker:
                 said = wish.retain_as_published or other.retain_as_published
                 wish = Wish(max(wish.qos, other.qos), retain_as_published=said)
             granted[session] = wish
-        if not granted:
-            return reasons.NO_MATCHING_SUBSCRIBERS
-        message = Message(topic, payload, qos, retain=retain, found=found, now=now)
-        for session, wish in granted.items():
-            self._offer(session, message, wish.qos, retain and wish.retain_as_published, now)
-        return reasons.SUCCESS
-
-    def announce(self, topic: str, payload: bytes) -> None:
-        """Retain a message of the server itself, below $SYS."""
-        self._retain(topic, levels_of(topic), Message(topic, payload, 0, retain=True))
+        return granted
 
     def _send_will(self, will: Will, now: float) -> None:
         found = will.properties if isinstance(will, v5.Will) else NONE

@@ -7,7 +7,8 @@ What it promises, and what not:
   Nothing is written to disk. A message for which nobody subscribed is gone for those who come later, but for
   the last one of a topic where it was published with retain; a kill of the process takes what was queued. Who
   needs every message behind a restart runs a broker with a disk and points the sink at it.
-- Who may come is security.py's; a client that is in may publish and subscribe to everything but $ topics.
+- Who may come is security.py's; a client that is in may publish and subscribe to everything but $ topics and what
+  a tap of the broker keeps for itself.
 
 Rules: bytes in and out only; what they mean is in broker.py. No client makes another wait, and what is kept
 for one that does not read is bounded. A connection counts from its first byte of TCP, and has
@@ -24,13 +25,14 @@ from typing import TYPE_CHECKING, Self
 
 from fieldline_gateway import logs
 from fieldline_gateway.mqtt.broker import Broker
+from fieldline_gateway.mqtt.codec import reasons
 from fieldline_gateway.mqtt.errors import MqttError
 from fieldline_gateway.mqtt.peer import Peer
 from fieldline_gateway.mqtt.security import Security
 from fieldline_gateway.mqtt.sessions import Limits
 
 if TYPE_CHECKING:
-    from fieldline_gateway.mqtt.security import Passwords
+    from fieldline_gateway.mqtt.security import Keys, Passwords
 
 CONNECT_TIMEOUT_S = 10.0
 """Time for a new connection to say CONNECT (3.1.4)."""
@@ -55,6 +57,7 @@ class Listener:
         security: Security | None = None,
         websocket: bool = True,
         door: Path | None = None,
+        keys: Keys | None = None,
     ) -> None:
         """`door`: a UNIX socket beside the port, for who may open it: no TLS and no password is asked there."""
         self.host = host
@@ -63,6 +66,7 @@ class Listener:
         self.connect_timeout_s = connect_timeout_s
         self.security = security or Security()
         self.websocket = websocket
+        self.keys = keys
         self._door = door
         self.broker = Broker(self.limits)
         self.peers: set[Peer] = set()
@@ -146,4 +150,8 @@ class Listener:
     def _tick(self) -> None:
         loop = asyncio.get_running_loop()
         self.broker.tick(loop.time())
+        if self.keys:
+            for peer in [peer for peer in self.peers if peer.who.by == "token"]:
+                if not self.keys.good(peer.who):
+                    peer.kick("its token was revoked", reasons.NOT_AUTHORISED)
         self._ticker = loop.call_later(TICK_S, self._tick)

@@ -20,6 +20,7 @@ from fieldline_gateway.mqtt.codec.reader import Reader
 from fieldline_gateway.mqtt.codec.runs import PubackRun
 from fieldline_gateway.mqtt.dialects import V5, V311, Dialect
 from fieldline_gateway.mqtt.errors import ProtocolError, UnsupportedVersion
+from fieldline_gateway.mqtt.security import NOBODY, Who, certified
 from fieldline_gateway.mqtt.websocket import ServerLayer
 
 if TYPE_CHECKING:
@@ -73,6 +74,11 @@ class Peer(asyncio.Protocol):
         self._heard_at = 0.0
         self._allowed_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def who(self) -> Who:
+        """Whose connection it is."""
+        return self._session.who if self._session else NOBODY
 
     # sessions.Outlet
 
@@ -226,8 +232,19 @@ class Peer(asyncio.Protocol):
         assert self._transport
         self._reader.switch(self.dialect.decoders)
         certificate = self._transport.get_extra_info("peercert")
-        if self._security.passwords is None or certificate:
-            self._enter(packet)
+        keys = self._listener.keys
+        claims = keys is not None and keys.claims(packet.password)
+        if keys and claims and (holder := keys.find(packet.password or b"")):
+            self._enter(packet, holder)
+            return
+        if certificate:
+            self._enter(packet, certified(certificate))
+            return
+        if self._security.passwords is None:
+            if claims:
+                self._wrong(packet)
+            else:
+                self._enter(packet, NOBODY)
             return
         self._transport.pause_reading()
         self._entering = self._loop.create_task(self._ask(packet))
@@ -239,16 +256,19 @@ class Peer(asyncio.Protocol):
         if not self._transport or self._transport.is_closing():
             return
         if allowed:
-            self._enter(packet)
+            self._enter(packet, Who(packet.username or "", "password"))
             self._transport.resume_reading()
             self._read(b"")
         elif allowed is None:
             self._refuse(reasons.UNAVAILABLE, "too many passwords to check at once")
         else:
-            self._broker.counts["refused_logins"] += 1
-            self._refuse(reasons.BAD_CREDENTIALS, f"wrong user name or password: {packet.username!r}")
+            self._wrong(packet)
 
-    def _enter(self, packet: Connect) -> None:
+    def _wrong(self, packet: Connect) -> None:
+        self._broker.counts["refused_logins"] += 1
+        self._refuse(reasons.BAD_CREDENTIALS, f"wrong user name or password: {packet.username!r}")
+
+    def _enter(self, packet: Connect, who: Who) -> None:
         """Somebody who may come in."""
         now = self._loop.time()
         limits = self._listener.limits
@@ -270,7 +290,7 @@ class Peer(asyncio.Protocol):
         else:
             clean, expiry_s = packet.clean_session, 0.0 if packet.clean_session else limits.away_s
             terms = Properties()
-        found = self._broker.connect(client_id, clean, expiry_s, now)
+        found = self._broker.connect(client_id, clean, expiry_s, now, who)
         if found is None:
             self._refuse(reasons.UNAVAILABLE, "there are too many sessions")
             return

@@ -13,9 +13,9 @@ import hmac
 import ipaddress
 import secrets
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from fieldline_gateway.mqtt.errors import MqttError
 
@@ -29,6 +29,37 @@ _SALT_BYTES = 16
 _KEY_BYTES = 32
 
 _HINT = "its lines are made by `fieldline gateway password NAME`"
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """How a client proved who it is; without a name it did not."""
+
+    name: str = ""
+    """Of the password file, of the certificate (its common name), or of the token."""
+    by: str = ""
+    """"password", "certificate" or "token"."""
+    proof: str = field(default="", repr=False)
+    """Of a token: its digest, for a name may be given to another token later."""
+
+
+NOBODY = Who()
+
+
+class Keys(Protocol):
+    """Secrets beside the password file: who gives one as the password is its holder, whatever user name it gives."""
+
+    def claims(self, password: bytes | None) -> bool:
+        """Whether this has the form of such a secret."""
+        ...
+
+    def find(self, password: bytes) -> Who | None:
+        """Whose it is; None where it is nobody's."""
+        ...
+
+    def good(self, who: Who) -> bool:
+        """Whether the secret with which this client came in still is one."""
+        ...
 
 
 class _Hash(NamedTuple):
@@ -86,6 +117,11 @@ class Passwords:
             raise MqttError(f"the password file {path} holds nobody; {_HINT}")
         return cls(hashes)
 
+    @property
+    def names(self) -> frozenset[str]:
+        """Who is in the file."""
+        return frozenset(self._hashes)
+
     def known(self, name: str | None, password: bytes | None) -> bool:
         """Whether `check` said yes to the same before; takes no time. False says nothing."""
         seen = self._seen.get(name or "")
@@ -122,7 +158,7 @@ class Security:
 
     def check_bind(self, host: str) -> None:
         """MqttError where these terms are too weak for where the listener would be reached from."""
-        if self.insecure or _is_loopback(host):
+        if self.insecure or is_loopback(host):
             return
         missing = []
         if self.tls is None:
@@ -161,7 +197,17 @@ def server_tls(
     return context
 
 
-def _is_loopback(host: str) -> bool:
+def certified(certificate: dict[str, Any]) -> Who:
+    """Whom a client's certificate names, as ssl.SSLSocket.getpeercert gives it."""
+    for part in certificate.get("subject", ()):
+        for key, value in part:
+            if key == "commonName":
+                return Who(value, "certificate")
+    return NOBODY
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine gets there."""
     if host == "localhost":
         return True
     try:

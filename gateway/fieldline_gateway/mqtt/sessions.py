@@ -15,6 +15,7 @@ from fieldline_gateway.mqtt.codec import fields, properties, reasons
 from fieldline_gateway.mqtt.codec.properties import NONE, Properties
 from fieldline_gateway.mqtt.codec.reader import MAX_PACKET
 from fieldline_gateway.mqtt.dialects import Dialect
+from fieldline_gateway.mqtt.security import NOBODY, Who
 
 _ID_SPACE = 65_535  # packet identifiers are 1 to 65,535 (2.3.1)
 
@@ -143,8 +144,10 @@ class Outlet(Protocol):
 class Session:
     """What the server keeps of one client: its subscriptions and its QoS 1 messages."""
 
-    def __init__(self, client_id: str, expiry_s: float, limits: Limits) -> None:
+    def __init__(self, client_id: str, expiry_s: float, limits: Limits, who: Who = NOBODY) -> None:
         self.client_id = client_id
+        self.who = who
+        """Its client, for as long as it lasts."""
         self.expiry_s = expiry_s
         """How long it waits for its client; 0: it ends with the connection."""
         self.subscriptions: dict[str, list[str]] = {}

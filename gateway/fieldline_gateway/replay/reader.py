@@ -38,13 +38,15 @@ class ReplayReader:
         self._now = now
         self._bucket = Bucket(job.per_s, now())
         self._news = asyncio.Event()
+        self._scanning: asyncio.Task[None] | None = None
         self.rewind()
 
     async def next_batch(self, limit: int) -> Sequence[StoredRecord]:
         while True:
             self._news.clear()
             if not self._ready and not self._scanned:
-                await self._scan()
+                self._scanning = self._scanning or asyncio.create_task(self._scan())
+                await asyncio.shield(self._scanning)  # who gives up waiting loses nothing of what is read
             elif self._ready and self._bucket.available(self._now()):
                 return self._give(limit)
             else:
@@ -67,6 +69,7 @@ class ReplayReader:
         self._ready: deque[StoredRecord] = deque()
         self._given: deque[tuple[int, int, int]] = deque()
         self._scanned = False
+        self._scanning = None
         self._news.set()
 
     async def _scan(self) -> None:
@@ -76,6 +79,7 @@ class ReplayReader:
         except StoreError as error:
             self.failed, found, more = error, [], False
         if records is self._records:  # else it was rewound meanwhile
+            self._scanning = None
             self._ready += found
             self._scanned = not more
             if self.failed:

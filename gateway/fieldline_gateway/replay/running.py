@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -26,6 +25,7 @@ from fieldline_gateway.sinks.config import JsonForm, SinkConfig
 from fieldline_gateway.sinks.make import AnySink, make
 from fieldline_gateway.sinks.sparkplug import Value
 from fieldline_gateway.store.archive import Archive
+from fieldline_gateway.tasks import ended
 
 SAVE_S = 0.5
 """So much is sent again after a kill."""
@@ -162,9 +162,7 @@ class Replays:
 
     async def _stop(self, sink: str) -> None:
         job, _, task = self._running.pop(sink)
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        await ended(task)
         await asyncio.to_thread(self._jobs.save, job)
 
     def _make(self, config: SinkConfig) -> AnySink:

@@ -8,7 +8,7 @@ of a class. The sink's cursor says what is delivered, whichever way it went.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from fieldline_gateway.pace import Ahead, Bucket, Pace
@@ -22,6 +22,8 @@ READ_AHEAD = 512
 SLICE = 32
 """Readings of backlog given in one turn of the event loop: to make messages of them takes a millisecond, in which
 nothing that is live moves."""
+LOW = 4 * SLICE
+"""Records of backlog that are ready; below it more are read."""
 SHARE_LIVE = 256
 """Where live readings alone fill the uplink, one slice of backlog follows so many live records: without a share
 it would stay until the store is full, and then be a gap."""
@@ -34,6 +36,8 @@ class Lane:
         self.range = range_
         self.ready: list[StoredRecord] = []
         self.current = True
+        self.filling: asyncio.Task[None] | None = None
+        """Reads beside what is given; None: nothing does."""
         self.follower = Follower(log, sources, range_.next, range_.last)
 
     @property
@@ -46,6 +50,18 @@ class Lane:
         found = await self.follower.read(limit)
         if self.current:
             self.ready += found
+
+    def fill_beside(self, limit: int, then: Callable[[], None]) -> None:
+        """Read on while others go first, where little is ready; `then` is called at its end.
+
+        What went wrong the last time is raised here.
+        """
+        if self.filling is not None and self.filling.done():
+            done, self.filling = self.filling, None
+            done.result()
+        if self.filling is None and len(self.ready) < LOW and self.follower.behind:
+            self.filling = asyncio.create_task(self.fill(limit))
+            self.filling.add_done_callback(lambda _: then())
 
     def take(self, count: int, readings: int | None) -> list[StoredRecord]:
         """At most `count` records, which hold at most `readings` readings but for the first of them."""
@@ -114,13 +130,11 @@ class StoreReader:
                 await self._wait()
                 continue
             cls, lane = found
-            late = lane is not self._live[cls]
-            if not lane.ready:
-                await lane.fill(max(limit, READ_AHEAD))
-            elif late:
+            if lane is not self._live[cls]:
                 return self._give_backlog(cls, lane, limit)
-            else:
+            if lane.ready:
                 return self._give_live(cls, lane, limit)
+            await lane.fill(max(limit, READ_AHEAD))
 
     def commit(self, position: Position) -> None:
         unread = self.unread[position.cls]
@@ -147,10 +161,15 @@ class StoreReader:
         """Something is on disk that was not."""
         self._news.set()
 
+    @property
+    def lag(self) -> int:
+        """Records that the sink does not have yet."""
+        return sum(self.unread[cls].lag(self._logs[cls].durable_seq) for cls in CLASSES)
+
     def status(self) -> dict[str, object]:
         """How far the sink is, as plain JSON values."""
         return {
-            "lag": sum(self.unread[cls].lag(self._logs[cls].durable_seq) for cls in CLASSES),
+            "lag": self.lag,
             "backlog": sum(self.unread[cls].waiting for cls in CLASSES),
             "numbers": {
                 node.hex(): {CLASS_NAMES[cls]: number for cls, number in numbers.items()}
@@ -190,7 +209,7 @@ class StoreReader:
         return log.durable_seq + 1 if fresh is None else fresh
 
     def _paced_backlog(self) -> tuple[int, Lane] | None:
-        """A lane of backlog that may go on now."""
+        """A lane of backlog that may go on now; its segment is read beside, so that nothing live waits for it."""
         if self._pace is None or not self._bucket.available(self._now()):
             return None
         if self._ahead >= self._room.allowed:
@@ -203,7 +222,9 @@ class StoreReader:
             range_ = self.unread[cls].next_backlog()
             lane = Lane(self._logs[cls], self._sources, range_) if range_ else None
             self._backlog[cls] = lane
-        return lane
+        if lane is not None:
+            lane.fill_beside(READ_AHEAD, self._news.set)
+        return lane if lane and lane.ready else None
 
     async def _wait(self) -> None:
         """Until there is something: news, or tokens for backlog."""

@@ -6,13 +6,12 @@ no setting that opens the page to everybody.
 
 from __future__ import annotations
 
-import ipaddress
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
 from fieldline_gateway.mqtt.errors import MqttError
-from fieldline_gateway.mqtt.security import server_tls
+from fieldline_gateway.mqtt.security import is_loopback, server_tls
 from fieldline_host.tomlfile import Table
 
 DEFAULT_BIND = "127.0.0.1:8080"
@@ -64,13 +63,3 @@ def page(table: Table, folder: Path) -> PageConfig:
             "add tls_cert and tls_key, or bind to 127.0.0.1 and come through an SSH tunnel or a proxy with TLS",
         )
     return PageConfig(host, int(port), tls)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine gets there."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -96,7 +96,7 @@ def _store(store: Mapping[str, Any]) -> Iterator[Sample]:
 def _nodes(rows: list[Any], now_ms: int, silent_ms: int) -> Iterator[Sample]:
     states = dict.fromkeys(("heard", "silent", "never", "revoked"), 0)
     for _, row, (heard_ms, _, _) in rows:
-        states[state_of(row["revoked"], heard_ms, now_ms, silent_ms)] += 1
+        states[state_of(row["revoked"], heard_ms, now_ms, row.get("silent_ms", silent_ms))] += 1
     for state, count in states.items():
         yield Sample("fieldline_nodes", {"state": state}, count)
     yield Sample("fieldline_nodes_left_out", {}, max(len(rows) - MAX_NODES, 0))

@@ -20,6 +20,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from fieldline_gateway import logs
 from fieldline_gateway.operations import Operations
+from fieldline_gateway.tasks import ended
 from fieldline_gateway.web.config import PageConfig
 from fieldline_gateway.web.events import Events
 from fieldline_gateway.web.guard import Guard
@@ -56,9 +57,7 @@ async def serve(
         yield
     finally:
         events.close()
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await ended(task)
 
 
 async def _keep(config: PageConfig, routes: Routes) -> None:

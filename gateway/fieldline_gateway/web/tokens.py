@@ -141,6 +141,10 @@ class Tokens:
         """Whose token this is."""
         return self._owner(self._read(), digest(secret)) if len(secret) <= MAX_SECRET else None
 
+    def holder_of(self, secret_digest: str) -> Holder | None:
+        """The same of a secret that was given before."""
+        return self._owner(self._read(), secret_digest)
+
     def log_in(self, secret: str) -> tuple[str, Holder, int] | None:
         """(session secret, holder, seconds that it is good for); None where the token is none."""
         holder = self.holder(secret)

@@ -11,7 +11,7 @@ import binascii
 import os
 import struct
 import tty
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -63,6 +63,7 @@ class PicoNode:
         self.peer = Peer(self.line, self._clock)
         self.says = bytearray()  # the last of what came that was no frame, too
         self.plugged = True
+        self.opens = 0  # of the port: what came before one is lost
         self._fd = -1
         self._us = 0  # of the board, when it was last asked
 
@@ -71,7 +72,10 @@ class PicoNode:
         loop = asyncio.get_running_loop()
         end = loop.time() + within_s
         while not true():
-            assert loop.time() < end, f"{what} did not happen; the board said {bytes(self.says[-500:])!r}"
+            assert loop.time() < end, (
+                f"{what} did not happen; starts {self.board.power.starts}, {self.opens} opens of the port, "
+                f"{self.board.cable.dropped} bytes dropped; the board said {bytes(self.says[-500:])!r}"
+            )
             self._exchange()
             await asyncio.sleep(_STEP_S)
 
@@ -129,6 +133,7 @@ class PicoNode:
             if self._fd < 0:
                 self._fd = os.open(self.board.port, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
                 tty.setraw(self._fd)
+                self.opens += 1
             data = os.read(self._fd, 65536)
         except BlockingIOError:
             return b""
@@ -146,9 +151,15 @@ async def spin(board: Rp2040Board, hz: float, fans: Sequence[SensorSpec] = FANS)
         await board.pins.pulse(fan.pin, hz, open_drain=True)
 
 
-async def equip(image: Path, folder: Path) -> Equipped:
-    """A Pico with the node's firmware, installed as a person installs it: half a minute of work for the chip."""
+async def equip(image: Path, folder: Path, more: Mapping[str, bytes] | None = None) -> Equipped:
+    """A Pico with the node's firmware, installed as a person installs it: half a minute of work for the chip.
+
+    `more`: files beside the firmware, or in place of its own.
+    """
     build(SPEC, folder / "build")
+    for path, content in (more or {}).items():
+        (folder / "build" / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "build" / path).write_bytes(content)
     identity = make_identity(NODE, 0, KEY)
     said: list[str] = []
     async with Rp2040Board(SPEC, folder / "board", image=image, pace=0, instant_flash=True) as board:
@@ -189,16 +200,12 @@ class RawFlash:
         self._chip = bytearray(board.snapshot())
         self._storage = images.described(board.spec.name).storage
         self._blocks = _raw_map(bytes(self._chip))
-        self._state = board.spec.state.length // SECTOR
-        assert len(self._blocks) == self._state + board.spec.outbox.length // SECTOR
+        self._regions = board.spec.regions
+        assert len(self._blocks) == sum(each.length for each in self._regions.values()) // SECTOR
 
     def outbox(self) -> tuple[FakeFlash, FakeFlash, Outbox]:
         """(state, outbox, what the node's own code makes of them); copies."""
-        sectors = [self._chip[self._at(block) :][:SECTOR] for block in self._blocks]
-        state, kept = (
-            FakeFlash(len(part), data=b"".join(part))
-            for part in (sectors[: self._state], sectors[self._state :])
-        )
+        state, kept = self.region("state"), self.region("outbox")
         journal = Journal(state)
         journal.mount()
         outbox = Outbox(kept, journal, lambda: _NO_STREAM)
@@ -210,11 +217,22 @@ class RawFlash:
         state, kept, outbox = self.outbox()
         for number in range(count):
             outbox.append(LIVE, Record(0, QTY_SPEED, 0, number, 1, number, 0, False))
-        data = bytes(state.data + kept.data)
-        for number, block in enumerate(self._blocks):
-            at = self._at(block)
-            self._chip[at : at + SECTOR] = data[number * SECTOR :][:SECTOR]
+        for name, flash in (("state", state), ("outbox", kept)):
+            for number, block in enumerate(self._blocks_of(name)):
+                at = self._at(block)
+                self._chip[at : at + SECTOR] = flash.data[number * SECTOR :][:SECTOR]
         return bytes(self._chip)
+
+    def region(self, name: str) -> FakeFlash:
+        """A copy of a region."""
+        blocks = self._blocks_of(name)
+        return FakeFlash(len(blocks), data=b"".join(self._chip[self._at(each) :][:SECTOR] for each in blocks))
+
+    def _blocks_of(self, name: str) -> tuple[int, ...]:
+        base = min(each.start for each in self._regions.values())
+        region = self._regions[name]
+        first = (region.start - base) // SECTOR
+        return self._blocks[first : first + region.length // SECTOR]
 
     def _at(self, block: int) -> int:
         return self._storage + block * SECTOR

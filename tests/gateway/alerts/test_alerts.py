@@ -299,7 +299,7 @@ STORE: dict[str, Any] = {"bytes": 10, "max_bytes": 100, "held": None, "counters"
 
 def scene(mono_s: float = 0, **changed: Any) -> Scene:
     plain: dict[str, Any] = dict(
-        utc_ms=UTC + int(mono_s * 1000), mono_ms=int(mono_s * 1000), nodes=[], speaks_s={}, silent_ms=750_000,
+        utc_ms=UTC + int(mono_s * 1000), mono_ms=int(mono_s * 1000), nodes={}, speaks_s={}, silent_ms=750_000,
         store=STORE, sinks=[], clones={}, odd={}, limited={}, flood=False, strangers=0,
     )  # fmt: skip
     return Scene(**{**plain, **changed})
@@ -318,11 +318,16 @@ class Watching:
 def test_a_node_is_silent_by_a_clock_that_never_steps() -> None:
     look, state = Watching(), NodeState(FakeNode().enrolled())
     state.heard_ms = UTC - 86_400_000  # a day ago by the wall clock: this gateway was off
-    assert look(0, nodes=[state]) == [] and look(700, nodes=[state]) == []
-    assert look(751, nodes=[state]) == [("Raise", "node-silent")] and look(752, nodes=[state]) == []
+    assert look(0, nodes={state.node.id: state}) == [] and look(700, nodes={state.node.id: state}) == []
+    assert (
+        look(751, nodes={state.node.id: state}) == [("Raise", "node-silent")]
+        and look(752, nodes={state.node.id: state}) == []
+    )
     state.heard_ms = 5  # it spoke, and the wall clock went back
-    assert look(753, nodes=[state]) == [("Clear", "node-silent")]
-    assert look(753 + 61, nodes=[state], speaks_s={state.node.id: 5.0}) == [("Raise", "node-silent")]
+    assert look(753, nodes={state.node.id: state}) == [("Clear", "node-silent")]
+    assert look(753 + 61, nodes={state.node.id: state}, speaks_s={state.node.id: 5.0}) == [
+        ("Raise", "node-silent")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -373,7 +378,7 @@ def test_a_fan_that_turned_and_stands_still_is_told_from_its_readings() -> None:
     def reads(value: int, at_s: float) -> list[tuple[str, str]]:
         state.heard_ms += 1
         state.readings[1, 1] = (value, UTC + int(at_s * 1000))
-        return look(at_s, nodes=[state])
+        return look(at_s, nodes={state.node.id: state})
 
     assert reads(0, 0) == [] and reads(0, 100) == [], "it never turned: switched off, or not built in"
     assert reads(1500, 101) == [] and reads(0, 102) == [] and reads(0, 131) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,24 @@ async def test_no_secret_of_the_run_is_in_log_audit_status_arguments_or_errors(t
             assert secret.encode() not in everything + book
         assert node.key not in everything + book
         await asyncio.sleep(0)
+
+
+async def test_nobody_else_may_read_what_the_gateway_keeps(tmp_path: Path) -> None:
+    async with site(tmp_path) as (gateway, wire, node):
+        await enrolled(gateway, node)
+        await gateway.start()
+        await linked(gateway)
+        wire.say(node.hello(), alarm(node, 1), FakeNode(9).report(1))
+        socket = tmp_path / "data" / "control.sock"
+        await until(lambda: ask(socket, "alert.list")["alerts"])
+        data = tmp_path / "data"
+        assert stat.S_IMODE(data.stat().st_mode) == 0o700
+        kept = {path for path in data.rglob("*") if path.is_file() or path.is_socket()}
+        assert {"registry.db", "alerts.db", "store.db", "control.sock"} <= {path.name for path in kept}
+        secret = {
+            path for path in kept if path.name.startswith(("registry.db", "control.sock", "page-tokens"))
+        }
+        assert [path.name for path in secret if path.stat().st_mode & 0o077] == []
 
 
 async def test_the_default_configuration_listens_on_loopback_only(tmp_path: Path) -> None:

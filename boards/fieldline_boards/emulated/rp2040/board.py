@@ -79,7 +79,7 @@ class Rp2040Board:
             self.directory / "flash.bin",
             self.directory / "operations",
             images.described(spec.name).storage,
-            {"state": spec.state, "outbox": spec.outbox},
+            spec.regions,
             lambda: self.power.is_on,
         )
         self.power = Rp2040Power(

@@ -34,7 +34,7 @@ class CutOperation:
 class FlashFile:
     """The chip's content in `path` and its count of operations in `counter`.
 
-    Regions are those of the board ("state", "outbox"; their start counts from the storage area, as for
+    Regions are those of the board ("state", "outbox" and more; their start counts from the storage area, as for
     rp2.Flash), "storage" (all that rp2.Flash() gives) and "chip".
     """
 

@@ -105,7 +105,7 @@ class VmBoard:
         self._lines: list[RigLine | NetLine] = [] if rig is None else [RigLine(rig, self.places.folder)]
         if network:
             self._lines.append(NetLine(self.places.folder))
-        regions = {"state": spec.state, "outbox": spec.outbox}
+        regions = spec.regions
         self._regions = [Region(r.label or r.name, r.start, r.length) for r in regions.values()]
         self.power = Supervisor(self.places, spec.chip.family, self._setup, usb=spec.console == "usb")
         self.pins = self.power.world

@@ -48,6 +48,10 @@ class BlockRegion:
             if not is_blank(self._page):
                 raise FlashError("sector %d is not blank after its erase" % sector)
 
+    def part(self, first: int, count: int) -> "BlockRegion":
+        """The region of `count` sectors from sector `first` on."""
+        return BlockRegion(self._device, self._blocks[first : first + count])
+
     def _program_page(self, start: int, offset: int, part) -> None:
         page = self._page
         page[:] = b"\xff" * PAGE

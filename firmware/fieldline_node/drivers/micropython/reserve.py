@@ -21,6 +21,7 @@ MAP = "/raw.map"
 _MAGIC = b"FLRAW"
 _STAMP_SIZE = const(8)  # random: blocks of an earlier reservation still hold their markers
 _HEADER = ">5sIH"  # magic, address of the first sector, sectors; then 2 bytes a sector, and the CRC
+_checked = None  # what _load() gave, once its guard files were found
 _COUNT_BLOCKS = const(4)  # ioctl: docs.micropython.org, vfs.AbstractBlockDev
 
 
@@ -32,20 +33,27 @@ def covers(start: int) -> bool:
 
 def reserved(start: int, length: int) -> "tuple[int, ...]":
     """The blocks of the sectors from `start` on, in bytes as the catalog counts. OSError where they are not ours."""
-    base, blocks = _load()
+    global _checked  # noqa: PLW0603 - a boot asks five times
+    if _checked is None:
+        kept = _load()
+        _checked = kept if _guarded(len(kept[1])) else (0, ())
+    base, blocks = _checked
     first = (start - base) // SECTOR
     found = blocks[first : first + length // SECTOR] if first >= 0 else ()
-    if len(found) != length // SECTOR or not _guarded(len(blocks)):
+    if len(found) != length // SECTOR:
+        _checked = None
         raise OSError("no raw flash is reserved: run fieldline node install")
     return found
 
 
-def reserve(device, state: tuple, outbox: tuple, say=print) -> None:
+def reserve(device, regions, say=print) -> None:
     """Reserve what the regions (label, start, length) need, on `device` (rp2.Flash()). OSError where it cannot be."""
-    base = min(state[1], outbox[1])
-    count = (max(state[1] + state[2], outbox[1] + outbox[2]) - base) // SECTOR
+    base = min([start for _, start, _ in regions])
+    count = (max([start + length for _, start, length in regions]) - base) // SECTOR
     if not covers(base):
         return
+    global _checked  # noqa: PLW0603 - a boot asks five times
+    _checked = None
     kept = _load()
     if kept[0] == base and len(kept[1]) == count and _guarded(count):
         return

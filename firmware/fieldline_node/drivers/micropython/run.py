@@ -22,14 +22,19 @@ from fieldline_node.journal import Journal
 from fieldline_node.links.serial import SerialLink
 from fieldline_node.node import make_node
 from fieldline_wire.codes import const
+from fieldline_wire.update.codes import TRIAL
 
 _POLL_MS = const(10)  # looks for the REPL; at most 20, wire.md 2.5
 _WIFI_MS = const(50)  # a socket wakes nobody: so late is an answer at most
 _WIFI = "fieldline_node.drivers.micropython.wifi"  # in the builds of boards with Wi-Fi alone
 
 
-async def run() -> None:
-    """The node, until a person asks for the REPL."""
+async def run(start: "tuple | None" = None) -> None:
+    """The node, until a person asks for the REPL.
+
+    `start`: what the selector chose, (slot, state of the slot journal); None: no update is taken, as none would run.
+    Releases of all ages are given it by the one main.py, so it may grow at its end alone.
+    """
     try:
         identity = read_identity()
     except IdentityError as error:
@@ -46,16 +51,14 @@ async def run() -> None:
     console = Console()
     console.open()
     try:
-        await _live(hardware, wifi, SerialLink(console), console, identity)
+        await _live(hardware, wifi, SerialLink(console), console, identity, start)
     finally:
         console.close()
 
 
 def _wifi(node: bytes):
     """The link that /wifi.json asks for, None where there is none."""
-    try:
-        os.stat("/wifi.json")
-    except OSError:
+    if not _exists("/wifi.json"):
         return None
     try:
         return __import__(_WIFI, None, None, ("make_link",)).make_link(node)
@@ -63,7 +66,17 @@ def _wifi(node: bytes):
         raise IdentityError("/wifi.json is for a board with Wi-Fi") from None
 
 
-async def _live(hardware: Hardware, wifi, cable: SerialLink, console: Console, identity: tuple) -> None:
+def _exists(path: str) -> bool:
+    try:
+        os.stat(path)
+    except OSError:
+        return False
+    return True
+
+
+async def _live(
+    hardware: Hardware, wifi, cable: SerialLink, console: Console, identity: tuple, start
+) -> None:
     faults = None
     try:
         journal = Journal(find_region(board.CHIP, *board.FLASH_STATE))
@@ -71,7 +84,15 @@ async def _live(hardware: Hardware, wifi, cable: SerialLink, console: Console, i
         faults = Faults(journal)
         faults.load()
         outbox = find_region(board.CHIP, *board.FLASH_OUTBOX)
-        app = make_node(board, hardware, wifi or cable, journal, faults, outbox, identity)
+        updates = None
+        if start is not None and (start[1] == TRIAL or _exists("/trust.bin")):
+            from fieldline_node.drivers.micropython.loader import Loader
+
+            updates = Loader(start, identity[0], hardware.random)
+            if updates.state == TRIAL:
+                faults.trial = True
+                hardware.start_watchdog()  # the selector did: a development build in its trial has one too
+        app = make_node(board, hardware, wifi or cable, journal, faults, outbox, identity, updates)
         while not _break_asked(hardware, cable):
             wait = app.step(hardware.now_ms())
             if wifi:

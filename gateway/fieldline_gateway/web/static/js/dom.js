@@ -46,5 +46,5 @@ export function say(text, kind = "done") {
   box.textContent = text;
   box.className = `said ${kind} shown`;
   clearTimeout(say.timer);
-  say.timer = setTimeout(() => box.classList.remove("shown"), kind === "failed" ? 8000 : 4000);
+  say.timer = setTimeout(() => { box.className = "said"; box.textContent = ""; }, kind === "failed" ? 8000 : 4000);
 }

@@ -41,12 +41,16 @@ export class Shell extends Component {
     };
     addEventListener("hashchange", this.moved);
     this.deaf = this.props.live.listen(() => this.setState({}));
+    this.scheme = matchMedia("(prefers-color-scheme: dark)");
+    this.repaint = () => this.setState({});
+    this.scheme.addEventListener("change", this.repaint);
     this.beat = setInterval(() => document.hidden || this.setState({}), 1000);
   }
 
   componentWillUnmount() {
     removeEventListener("hashchange", this.moved);
     this.deaf();
+    this.scheme.removeEventListener("change", this.repaint);
     clearInterval(this.beat);
   }
 

@@ -7,11 +7,12 @@ import { Card, Component, Empty, Icon, Simulated, State, h } from "../dom.js";
 import { ago, called, clock, link, number } from "../format.js";
 import { Plot, Series, high, lineColor, low } from "../plot.js";
 import { AlertRow } from "./alerts.js";
+import { NodeCommands } from "./commands.js";
+import { LabelsCard, Tags } from "./labels.js";
 import { SettingsCard } from "./settings.js";
-import { valueOf } from "./nodes.js";
+import { WORDS, valueOf } from "./nodes.js";
 
 const RANGES = [[900, "15 min"], [3600, "1 hour"], [6 * 3600, "6 hours"], [24 * 3600, "1 day"]];
-const WORDS = { heard: ["good", "heard"], silent: ["bad", "silent"], never: ["idle", "never heard"], revoked: ["off", "revoked"] };
 const POINTS = 600;
 
 export class Node extends Component {
@@ -57,13 +58,14 @@ export class Node extends Component {
     const node = live.byId.get(id);
     if (!node) return h("div", { class: "view" }, h(Empty, { title: "No such node is enrolled here." }, h("p", null, h("a", { href: "#/nodes" }, "All nodes"))));
     const { row } = node, state = live.state(node), [kind, word] = WORDS[state];
-    const alerts = live.alerts.filter((alert) => alert.subject === id);
+    const alerts = live.alerts.filter((alert) => alert.subject.startsWith(id));
     return h("div", { class: "view" },
       h("p", { class: "crumb" }, h("a", { href: "#/nodes" }, h(Icon, { name: "back" }), "Nodes")),
       h("header", { class: "node" },
         h("h1", null, called(row), " ", row.simulated && h(Simulated)),
         h("p", { class: "lead" }, h(State, { kind }, state === "heard" || state === "silent" ? `${word}, ${ago(live.now() - node.heard)} ago` : word),
-          [row.name !== row.node && row.node, row.board, row.firmware && `firmware ${row.firmware}`, row.link && `by ${link(row.link)}`].filter(Boolean).map((text) => h("span", { key: text }, text)))),
+          [row.name !== row.node && row.node, row.board, row.firmware && `firmware ${row.firmware}`, row.link && `by ${link(row.link)}`, row.place].filter(Boolean).map((text) => h("span", { key: text }, text))),
+        row.tags && h(Tags, { tags: row.tags })),
       alerts.length > 0 && h(Card, { title: "Alerts", id: "node-alerts", tone: "warn" }, h("ul", { class: "list" }, alerts.map((alert) => h("li", { key: alert.id }, h(AlertRow, { alert, live, me, full: true }))))),
       row.sensors.length > 0 && h("ul", { class: "values", "aria-label": "Last readings" }, row.sensors.map(([sensor, quantity, unit], at) =>
         h("li", { key: `${sensor}-${quantity}` }, h("small", null, `${quantity}, sensor ${sensor}`),
@@ -72,6 +74,8 @@ export class Node extends Component {
       h("div", { class: "cards wide" },
         h(PastCard, { series: this.series, past, error, seconds, live, node, load: (wanted) => this.load(wanted) }),
         live.can("node.settings") && h(SettingsCard, { live, node }),
+        live.can("command.list") && h(NodeCommands, { live, node }),
+        h(LabelsCard, { live, node }),
         h(NumbersCard, { node, past, live }),
         live.can("nodes.revoke") && !row.revoked && h(Card, { title: "Access", id: "access" },
           h("p", null, "Revoke it where it was stolen, sold or cloned: nothing that it says counts from then on."),

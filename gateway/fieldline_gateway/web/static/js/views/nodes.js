@@ -6,16 +6,18 @@ import { ago, called, link, number } from "../format.js";
 const ROW = 52; // px, as in app.css
 const SPARE = 6;
 const STATES = [["", "all"], ["heard", "heard"], ["silent", "silent"], ["never", "never heard"], ["revoked", "revoked"]];
-const WORDS = { heard: ["good", "heard"], silent: ["bad", "silent"], never: ["idle", "never heard"], revoked: ["off", "revoked"] };
+export const WORDS = { heard: ["good", "heard"], silent: ["bad", "silent"], never: ["idle", "never heard"], revoked: ["off", "revoked"] };
 const ORDERS = {
   name: (a, b) => called(a.row).localeCompare(called(b.row), "en", { numeric: true }),
   heard: (a, b) => b.heard - a.heard,
   value: (a, b) => first(b) - first(a),
+  place: (a, b) => where(a.row).localeCompare(where(b.row), "en", { numeric: true }),
   link: (a, b) => (a.row.link ?? "").localeCompare(b.row.link ?? ""),
   gaps: (a, b) => gaps(b) - gaps(a),
 };
-const COLUMNS = [["name", "Node"], ["value", "Last reading"], ["heard", "Heard"], ["link", "Link"], ["gaps", "In gaps"]];
+const COLUMNS = [["name", "Node"], ["value", "Last reading"], ["heard", "Heard"], ["place", "Place, tags"], ["link", "Link"], ["gaps", "In gaps"]];
 
+const where = (row) => `${row.place ?? ""} ${(row.tags ?? []).join(" ")}`.trim();
 export const valueOf = (value) => (Array.isArray(value) ? value[0] : value);
 const first = (node) => (node.values.length ? valueOf(node.values[0]) : -Infinity);
 const gaps = (node) => node.counts.reduce((sum, [, , lost]) => sum + lost, 0);
@@ -39,7 +41,7 @@ export class Nodes extends Component {
     const found = live.nodes.filter((node) => {
       if (wanted && live.state(node) !== wanted) return false;
       const { row } = node;
-      return words.every((word) => [row.node, row.name, row.link ?? "", row.board, ...tags(row)].some((each) => each.toLowerCase().includes(word)));
+      return words.every((word) => [row.node, row.name, row.link ?? "", row.board, row.place ?? "", row.owner ?? "", row.parent ?? "", ...(row.tags ?? [])].some((each) => each.toLowerCase().includes(word)));
     });
     found.sort(ORDERS[order]);
     return down ? found.reverse() : found;
@@ -74,7 +76,7 @@ export class Nodes extends Component {
     return h("div", { class: "view tall" },
       h("h1", null, "Nodes ", h("small", null, shown.length === live.nodes.length ? number(shown.length) : `${number(shown.length)} of ${number(live.nodes.length)}`)),
       h("div", { class: "tools" },
-        h("input", { type: "search", value: text, placeholder: "Name, id, link, tag …", "aria-label": "Filter nodes", onInput: (event) => this.setState({ text: event.target.value, at: 0 }) }),
+        h("input", { type: "search", value: text, placeholder: "Name, id, place, tag, link …", "aria-label": "Filter nodes", onInput: (event) => this.setState({ text: event.target.value, at: 0 }) }),
         h("div", { class: "chips", role: "group", "aria-label": "State" }, STATES.map(([state, label]) =>
           (state === "" || state === wanted || counts[state] > 0) &&
           h("a", { key: state, class: "chip", href: state ? `#/nodes?state=${state}` : "#/nodes", "aria-current": state === wanted ? "true" : undefined },
@@ -96,10 +98,6 @@ export class Nodes extends Component {
   }
 }
 
-function tags(row) {
-  return Object.entries(row.tags ?? {}).flat().map(String);
-}
-
 function Row({ node, live, place, current }) {
   const { row } = node, state = live.state(node), [kind, word] = WORDS[state];
   const age = live.now() - node.heard, fresh = Date.now() - node.seen < 1500 && state === "heard";
@@ -109,6 +107,7 @@ function Row({ node, live, place, current }) {
       h("span", { class: "names" }, h("b", null, called(row)), h("small", null, row.simulated && h(Simulated), row.name === row.node ? row.board : row.node))),
     h("div", { role: "gridcell", class: "cell value" }, h(Values, { node })),
     h("div", { role: "gridcell", class: "cell heard" }, state === "heard" || state === "silent" ? h(State, { kind }, `${ago(age)}${state === "silent" ? ", silent" : ""}`) : h(State, { kind }, word)),
+    h("div", { role: "gridcell", class: "cell place", title: where(row) }, h("span", { class: "names" }, row.place && h("span", { class: "cut-off" }, row.place), row.tags && h("small", null, row.tags.join(" · ")))),
     h("div", { role: "gridcell", class: "cell link", title: row.link ?? "" }, link(row.link)),
     h("div", { role: "gridcell", class: "cell gaps" }, gaps(node) ? h("b", { class: "warn" }, number(gaps(node))) : "0"));
 }

@@ -4,9 +4,11 @@ import { Bar, Card, Component, State, h } from "../dom.js";
 import { ago, bytes, called, count, number } from "../format.js";
 import { FleetMap } from "../map.js";
 import { attention } from "../attention.js";
-import { AlertRow } from "./alerts.js";
+import { AlertRow, acknowledge } from "./alerts.js";
+import { WORDS, valueOf } from "./nodes.js";
 
 const SHOWN = 6;
+const TILES = 60; // nodes that are shown one by one; more are drawn small
 
 export class Overview extends Component {
   render({ live, me }) {
@@ -16,15 +18,17 @@ export class Overview extends Component {
       needs.length === 0 && h("p", { class: "lead" }, allWell(live)),
       needs.length > 0 && h("ul", { class: "needs" }, needs.slice(0, SHOWN).map((each) =>
         h("li", { key: each.key, class: each.tone },
-          h("a", { href: each.href }, h(State, { kind: each.tone }, h("strong", null, each.what)), h("span", null, each.why))))),
-      needs.length > SHOWN && h("p", { class: "lead" }, `and ${needs.length - SHOWN} more below`),
+          h("a", { href: each.href }, h(State, { kind: each.tone }, h("strong", null, each.what)), h("span", null, each.why)),
+          each.alert && live.can("alert.acknowledge") && h("button", { "aria-label": `Acknowledge: ${each.what}`, onClick: () => acknowledge(each.alert, live) }, "Acknowledge")))),
+      needs.length > SHOWN && h("p", { class: "lead" }, h("a", { href: "#/alerts" }, `and ${needs.length - SHOWN} more`)),
       h("div", { class: "cards" },
-        live.nodes.length > 1 && h(Card, { title: "Every node", id: "every", tone: "full", more: h("span", { class: "fine" }, "full colour: just heard; pale: long ago") }, h(FleetMap, { live })),
+        live.nodes.length > 0 && (live.nodes.length <= TILES
+          ? h(Card, { title: "Every node", id: "every", tone: "full" }, h(Tiles, { live }))
+          : h(Card, { title: "Every node", id: "every", tone: "full", more: h("span", { class: "fine" }, "full colour: just heard; pale: long ago") }, h(FleetMap, { live }))),
         h(NodesCard, { live }),
         h(FlowCard, { live }),
         h(SinksCard, { live }),
-        h(SilentCard, { live }),
-        h(AlertsCard, { live, me })));
+        h(SeenCard, { live, me })));
   }
 }
 
@@ -71,20 +75,24 @@ function SinksCard({ live }) {
         h("span", { class: "right" }, sink.connected ? (sink.lag ? `${number(sink.lag)} behind` : "up to date") : "not connected")))));
 }
 
-function SilentCard({ live }) {
-  const silent = live.nodes.filter((node) => live.state(node) === "silent").sort((a, b) => b.heard - a.heard);
-  if (!silent.length) return null;
-  return h(Card, { title: "Silent nodes", id: "silent", more: h("a", { href: "#/nodes?state=silent" }, "all") },
-    h("ul", { class: "list" }, silent.slice(0, 5).map((node) =>
-      h("li", { key: node.id }, h("a", { href: `#/nodes/${node.id}` }, called(node.row)),
-        h("span", { class: "right" }, `${ago(live.now() - node.heard)}`)))));
+// What somebody has seen and is not over.
+function SeenCard({ live, me }) {
+  const seen = live.alerts.filter((alert) => alert.acknowledged);
+  if (!seen.length) return null;
+  return h(Card, { title: "Seen, not over", id: "seen", more: h("a", { href: "#/alerts" }, "all") },
+    h("ul", { class: "list" }, seen.slice(0, 5).map((alert) => h("li", { key: alert.id }, h(AlertRow, { alert, live, me })))));
 }
 
-function AlertsCard({ live, me }) {
-  const open = live.alerts;
-  if (!open.length) return null;
-  return h(Card, { title: "Alerts", id: "open-alerts", more: h("a", { href: "#/alerts" }, "all") },
-    h("ul", { class: "list" }, open.slice(0, 5).map((alert) => h(AlertRow, { key: alert.id, alert, live, me }))));
+// A few nodes: each with its name, its first reading and how fresh it is.
+function Tiles({ live }) {
+  const nodes = [...live.nodes].sort((a, b) => called(a.row).localeCompare(called(b.row), "en", { numeric: true }));
+  return h("ul", { class: "tiles" }, nodes.map((node) => {
+    const { row } = node, state = live.state(node), [kind, word] = WORDS[state], [first] = row.sensors;
+    return h("li", { key: node.id }, h("a", { class: `tile ${kind}`, href: `#/nodes/${node.id}` },
+      h("span", { class: "tile-name" }, h("span", { class: `mark ${kind}`, "aria-hidden": "true" }), h("b", null, called(row))),
+      first ? h("span", { class: "tile-value" }, h("b", null, number(valueOf(node.values[0]))), ` ${first[2]}`) : h("span", { class: "tile-value none" }, "no reading"),
+      h("small", null, state === "heard" || state === "silent" ? `${word} ${ago(live.now() - node.heard)} ago` : word)));
+  }));
 }
 
 // A small line of what was, without axes.

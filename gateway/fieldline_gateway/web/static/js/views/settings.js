@@ -27,14 +27,14 @@ export class SettingsCard extends Component {
   render({ live }, { typed }) {
     const told = this.asked?.data;
     return h(Card, { title: "Settings", id: "settings", more: told && told.version !== null && h("span", { role: "status" }, told.converged
-      ? h(State, { kind: "good" }, `converged: version ${told.version} is in force`)
+      ? h(State, { kind: "good" }, `in force: version ${told.version}`)
       : h(State, { kind: "warn" }, `on its way: wished ${told.version}, the node has ${told.reported_version ?? "none"}`)) },
     this.asked?.error && h("p", { class: "wrong", role: "alert" }, this.asked.error),
     h("form", { class: "settings", onSubmit: this.submit }, FIELDS.map(([name, label, unit]) =>
       h("div", { key: name, class: "field" }, h("label", { for: name }, `${label} (${unit})`),
         h("input", {
           id: name, type: "number", inputmode: "numeric", min: 10, max: 86_400_000, step: 1, readOnly: !live.can("node.set"),
-          value: typed[name] ?? told?.desired[name] ?? "", placeholder: "as the node has it",
+          value: typed[name] ?? told?.desired[name] ?? "", placeholder: "default",
           onInput: (event) => this.setState({ typed: { ...typed, [name]: event.target.value } }),
         }))),
     live.can("node.set") && h("div", { class: "do" }, h("button", { class: "main", disabled: !Object.values(typed).some((text) => text !== "") }, "Set"))));

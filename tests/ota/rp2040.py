@@ -1,0 +1,147 @@
+"""Updates on an emulated Pico (SIMULATED) with a real MicroPython image, cut at flash operations and judged.
+
+Rules: the chip runs the node's own selector, updater and outbox (rp2040_main.py); who judges reads the flash with the
+power off. A node goes from release to release; where none is left it gets its first flash back.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from random import Random
+
+from fieldline_boards.board import TEARS
+from fieldline_node.lane import Missing
+from fieldline_ota.release import Release
+from fieldline_ota.romfs import build_image
+from fieldline_wire.codes import LIVE
+from fieldline_wire.update.boot import choose, slot_sound
+from fieldline_wire.update.codes import SLOT_FILES, TRIAL
+from fieldline_wire.update.slots import SlotJournal
+from fieldline_wire.update.trust import pack_trust
+from tests.boards.rp2040.nodes import PicoNode, RawFlash
+from tests.ota import material
+
+MAIN = Path(__file__).with_name("rp2040_main.py")
+ABI = 0x0306
+LONGEST_S = 240.0
+LAST = 14  # releases: the first full, the others deltas; each fourth crashes
+
+
+def good(sequence: int) -> bool:
+    """Whether a release passes its self-test."""
+    return sequence % 4 != 3
+
+
+def image(sequence: int) -> bytes:
+    same = Random(5).randbytes(4200)
+    files = {f"app/part{i}.mpy": same[i * 700 : i * 700 + 700] for i in range(6)}
+    files["slotname.py"] = f"SEQUENCE = {sequence}\nGOOD = {good(sequence)}\n".encode()
+    return build_image(files)
+
+
+def releases() -> dict[int, Release]:
+    """By sequence, 1 to LAST; deltas from the last good one."""
+    made: dict[int, Release] = {}
+    base: tuple[bytes, ...] = ()
+    for sequence in range(1, LAST + 1):
+        content = image(sequence)
+        made[sequence] = material.release(content, sequence, base, board="pico", abi=ABI)
+        if good(sequence):
+            base = (content,)
+    return made
+
+
+def files(made: Mapping[int, Release]) -> dict[str, bytes]:
+    """What the chip's main.py reads, and itself."""
+    found = {
+        "main.py": MAIN.read_bytes(),
+        "trust.bin": pack_trust(material.TOKEN_KEY, material.root().to_bytes()),
+        "releases.json": json.dumps(
+            {
+                "sizes": {str(key): len(each.envelope) for key, each in made.items()},
+                "digests": {str(key): each.digest.hex() for key, each in made.items()},
+                "by digest": {each.digest.hex(): str(key) for key, each in made.items()},
+            }
+        ).encode(),
+    }
+    for sequence, each in made.items():
+        found[f"releases/{sequence}.0"] = each.envelope
+        number = len(each.payloads) - 1
+        found[f"releases/{sequence}.{16 + number}"] = each.payloads[number]
+    return found
+
+
+class Cuts:
+    """Power cuts in updates; `wrong`: violations."""
+
+    def __init__(self, node: PicoNode, first: bytes, random: Random) -> None:
+        self.node = node
+        self.first = first
+        self.cases = 0
+        self.wrong: list[str] = []
+        self.confirmed: set[int] = set()
+        self.reverted = 0
+        self._random = random
+        self._readings = 0
+        self._floor = 0
+
+    async def cut(self, within: int) -> None:
+        """Cuts the running chip at one of the next `within` operations, judges its flash, starts it again."""
+        board = self.node.board
+        operation, tear = self._random.randint(1, within), TEARS[self.cases % len(TEARS)]
+        await board.power.cut_at(operation, tear)
+        await self.node.until(
+            lambda: not board.power.is_on or b"all done" in self.node.says[-400:], "the cut", LONGEST_S
+        )
+        if board.power.is_on:
+            await board.power.off()
+            self.node.hang_up()
+            self._judge(f"the end of the releases, after cut {self.cases}")
+            await board.restore(self.first)
+            self._readings = self._floor = 0
+        else:
+            await board.power.lost(LONGEST_S)
+            self.node.hang_up()
+            self.cases += 1
+            self._judge(f"cut {self.cases} ({tear}, operation {operation})")
+        self.node.says.clear()
+        await board.power.on()
+
+    def _judge(self, when: str) -> None:
+        raw = RawFlash(self.node.board)
+        _, _, outbox = raw.outbox()
+        end = outbox.next(LIVE)
+        if end - 1 < self._readings:
+            self.wrong.append(f"{when}: {end - 1} readings, there were {self._readings}")
+        for number in range(1, min(end, self._readings + 1)):
+            found = outbox.peek(LIVE, number, 1)
+            if isinstance(found, Missing) or found[0].value != number:
+                self.wrong.append(f"{when}: reading {number} is lost")
+        self._readings = end - 1
+        if end > 1 and isinstance(outbox.peek(LIVE, end - 1, 1), Missing):
+            self._readings = end - 2 if self._readings else 0
+        region = raw.region("update")
+        journal = SlotJournal(region)
+        journal.mount()
+        slots = [(each, each) for each in (raw.region("slot_a"), raw.region("slot_b"))]
+        parts = [(head.part(0, 1), whole.part(1, whole.sectors - 1)) for head, whole in slots]
+        slot = choose(journal, lambda number, sequence, key: slot_sound(*parts[number], sequence, key))
+        record = journal.record
+        if record is None:
+            return
+        if record.floor and slot == SLOT_FILES:
+            self.wrong.append(f"{when}: no slot runs, and {record.floor} was confirmed")
+        if slot != SLOT_FILES:
+            sequence = record.slot(slot)[0]
+            wanted = image(sequence)
+            if bytes(raw.region(f"slot_{'ab'[slot]}").data[4096 : 4096 + len(wanted)]) != wanted:
+                self.wrong.append(f"{when}: slot {slot} would run and holds no release")
+            if not good(sequence) and record.state != TRIAL:
+                self.wrong.append(f"{when}: release {sequence} runs, which crashes")
+        if record.floor < self._floor or (record.floor and not good(record.floor)):
+            self.wrong.append(f"{when}: the floor is {record.floor}, it was {self._floor}")
+        self._floor = record.floor
+        self.confirmed.add(record.floor)
+        self.reverted += record.state == 7
