@@ -28,8 +28,8 @@ _STDERR = 2
 """The descriptor: where a test captures the output sys.stderr has none."""
 BARE = 10_000
 """ms measured without thinning: nothing but collisions comes of more."""
-CURVE = ((250, 25_000, 20_000), (500, 50_000, 20_000), (1000, 100_000, 20_000))
-"""Nodes, ms between two reports of one (the same load on air at each point), ms measured."""
+CURVE = ((300, 30_000, 15_000), (1000, 100_000, 10_000))
+"""Nodes, ms between two reports of one (the same load on air at each point), ms measured: a minute's work a point."""
 FEW = 20
 """Nodes of the quick form."""
 
@@ -51,9 +51,9 @@ def run(quick: bool) -> list[Figure]:
             width=plan.width * scale,
             depth=plan.depth * scale,
             ttl=MAX_TTL,
-            warm_up_ms=10_000,
+            warm_up_ms=3_000,
             run_ms=run_ms,
-            settle_ms=20_000,
+            settle_ms=12_000,
         )
         figures += _pdr(str(nodes), point, f"a report of each node in {report_ms // 1000} s")
     return figures

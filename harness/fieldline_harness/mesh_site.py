@@ -50,7 +50,7 @@ class Plan:
     depth: float = 90.0
     report_ms: int = 10_000
     warm_up_ms: int = 15_000
-    run_ms: int = 100_000
+    run_ms: int = 60_000
     settle_ms: int = 300_000
     thinned: bool = True
     copies: int = 2
