@@ -1,9 +1,11 @@
-"""Constants of our own modules put in the place of their names, before a module is compiled for a node.
+"""Constants put in the place of their names, and what a node has no use for left out, before a module is compiled.
 
 Rules: MicroPython folds a constant only in the module that defines it; one that is imported costs an entry in two
 modules' dictionaries and a look-up at each use. So what `from module import NAME` brings, where NAME is an integer
 assigned once at the module's top level, becomes that integer. Lines stay where they are, for tracebacks. A name that
-is anything else in the importing module, or stands in an f-string, is left alone.
+is anything else in the importing module, or stands in an f-string, is left alone. Left out are what stands there for
+type checkers, and `__slots__`, which MicroPython does not know: of classes without bases, where the module does not
+ask for it.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ import ast
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 
+_CHECKING = "TYPE_CHECKING"
+_SLOTS = "__slots__"
 _CONST = "const"  # MicroPython's compiler knows it by this name and never calls it
 
 Span = tuple[int, int]
@@ -33,14 +37,21 @@ def constants(source: str) -> dict[str, int]:
 
 
 def fold(source: str, of_module: Callable[[str], Constants]) -> str:
-    """`source` with the constants that it imports written out. `of_module(name)`: those of a module, {} if none."""
+    """`source` with the constants that it imports written out, and without what a node has no use for.
+
+    `of_module(name)`: the constants of a module, {} if none.
+    """
     tree = ast.parse(source)
+    useless = list(_useless(tree))
+    passed = {inside for node in useless for inside in ast.walk(node)}
     kept = _bound(tree)
     kept.update(_in_f_strings(tree))
     values: dict[str, int] = {}
     changes: list[tuple[Span, str]] = []
     place = _Places(source)
     for node in ast.walk(tree):
+        if node in passed:
+            continue
         if isinstance(node, ast.ImportFrom) and node.module and not node.level:
             known = of_module(node.module)
             names = {each.name for each in node.names if each.asname is None and not kept[each.name]}
@@ -52,8 +63,9 @@ def fold(source: str, of_module: Callable[[str], Constants]) -> str:
     changes += [
         (place.span(node), f"({values[node.id]})")
         for node in ast.walk(tree)
-        if isinstance(node, ast.Name) and node.id in values
+        if isinstance(node, ast.Name) and node.id in values and node not in passed
     ]
+    changes += [(place.span(node), "pass" + _lines(place.text(node))) for node in useless]
     return place.changed(changes)
 
 
@@ -86,6 +98,28 @@ class _Places:
 
     def _at(self, line: int, column: int) -> int:
         return self._starts[line - 1] + column
+
+
+def _useless(tree: ast.Module) -> Iterator[ast.stmt]:
+    """Statements that change nothing on a node."""
+    asked = any(isinstance(node, ast.Attribute) and node.attr == _SLOTS for node in ast.walk(tree))
+    for node in tree.body:
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == _CHECKING:
+            if not node.orelse:
+                yield node
+        elif isinstance(node, ast.ClassDef) and not node.bases and not asked:
+            yield from (each for each in node.body if _assigns(each, _SLOTS))
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == _CHECKING]
+    tests = [
+        node for node in tree.body if isinstance(node, ast.If) and node.test in names and not node.orelse
+    ]
+    if len(names) == len(tests) + 1:  # given its value and tested, nothing else
+        yield from (node for node in tree.body if _assigns(node, _CHECKING))
+
+
+def _assigns(node: ast.stmt, name: str) -> bool:
+    """Whether a statement gives `name` its value and does nothing else."""
+    return isinstance(node, ast.Assign) and [ast.unparse(each) for each in node.targets] == [name]
 
 
 def _import(node: ast.ImportFrom, gone: set[str], text: str) -> str:

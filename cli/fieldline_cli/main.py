@@ -27,6 +27,7 @@ PARTS = {
     "demo": Part("fieldline_harness.demo.cli", "four emulated boards, a gateway and a live table", "harness"),
     "gateway": Part("fieldline_gateway.cli", "run, check and look at a gateway"),
     "fleet": Part("fieldline_gateway.fleet_cli", "choose nodes and label, set and command them"),
+    "mesh": Part("fieldline_gateway.mesh_cli", "make a Bluetooth mesh and see who is in it"),
     "node": Part("fieldline_boards.node_cli", "build the node's firmware and put it on a board", "harness"),
     "board": Part("fieldline_boards.cli", "list boards, run an emulated one, open its terminal", "harness"),
     "ota": Part("fieldline_ota.cli", "make, sign and publish releases of nodes, and roll them out", "ota"),

@@ -33,6 +33,9 @@ from fieldline_gateway.ingest.rules import Ingest
 from fieldline_gateway.links.mqtt import MqttLinks
 from fieldline_gateway.links.serial import SerialLinks
 from fieldline_gateway.listening import listening
+from fieldline_gateway.mesh import network
+from fieldline_gateway.mesh.links import SCHEME as MESH_SCHEME
+from fieldline_gateway.mesh.links import MeshLinks
 from fieldline_gateway.mqtt.client import Address
 from fieldline_gateway.mqtt.listener import Listener
 from fieldline_gateway.node_operations import NodeOperations
@@ -103,6 +106,7 @@ class Gateway:
         self._links = SerialLinks(config.serial, self._receive)
         self._listener: Listener | None = None
         self._wifi: MqttLinks | None = None
+        self._mesh = MeshLinks(config.mesh, config.proxies, self._receive) if config.proxies else None
         self._tokens = Tokens(tokens_path(config.data), _utc_ms)
         self._sinks = RunningSinks(self._store, config.silent_ms)
         self.audit = AuditLog(config.data / AUDIT_FOLDER, _utc_ms)
@@ -147,6 +151,9 @@ class Gateway:
             await stack.enter_async_context(replays)
             stack.push_async_callback(ended, asyncio.create_task(self._keep_house()))
             stack.push_async_callback(ended, asyncio.create_task(self._links.run()))
+            if self._mesh is not None:
+                network.load(self._config.mesh)  # what is wrong with it is said now
+                stack.push_async_callback(ended, asyncio.create_task(self._mesh.run()))
             await self._open_page(stack)
             self.operations.starting = False
             logs.event(
@@ -166,10 +173,14 @@ class Gateway:
             "nodes": status.nodes(self._ingest.states.values(), _utc_ms()),
             "store": self._store.status(),
             "sinks": self._sinks.status(),
-            "links": self._links.status() + (self._wifi.status() if self._wifi else []),
+            "links": self._tell_links(),
             "refused": {kind: count for kind, count in self._ingest.refusals.counts.items() if count},
             "listener": self._listener.status() if self._listener else None,
         }
+
+    def _tell_links(self) -> list[dict[str, object]]:
+        others = (self._wifi, self._mesh)
+        return self._links.status() + [row for each in others if each is not None for row in each.status()]
 
     def _make_alerts(self) -> Alerts:
         config = self._config
@@ -200,6 +211,7 @@ class Gateway:
     async def _rebuild(self) -> None:
         """The state of ingest: the last checkpoint, and the log behind it."""
         self._ingest = Ingest(self._store, self._id, self._run, self._config.limits)
+        self._ingest.downlinks.dear = lambda link: link.startswith(MESH_SCHEME)
         await self._reload()
         checkpoint.load(self._ingest, self._registry)
         count = 0
@@ -262,7 +274,13 @@ class Gateway:
         """What people look at: `live` for every door, and the page where it is asked for."""
         config = self._config
         overview = Overview(
-            config, (self._id, self._run), self._store, self._sinks.all, self._links, self._ingest, _utc_ms
+            config,
+            (self._id, self._run),
+            self._store,
+            self._sinks.all,
+            self._tell_links,
+            self._ingest,
+            _utc_ms,
         )
         extras = RowExtras(lambda: self._ingest.orders.desired, self._fleet.labels_of, self._alerts.silent_ms)
         live.add(
@@ -326,8 +344,9 @@ class Gateway:
         self._flush_planned = False
         self._ingest.orders.tell_some(_now(), SLICE)
         for downlink in self._ingest.downlinks.take():
-            if not self._links.send(downlink.link, downlink.sealed) and self._wifi:
-                self._wifi.send(downlink.link, downlink.sealed)
+            for links in (self._links, self._wifi, self._mesh):
+                if links is not None and links.send(downlink.link, downlink.sealed):
+                    break
         self._plan_flush()  # for what came for more nodes than one slice
 
     # --- from time to time
@@ -344,6 +363,8 @@ class Gateway:
             except GatewayError as error:
                 logs.event(logs.ERROR, "registry-failed", error=error)
             self._look_around()
+            self._ingest.downlinks.late(time.monotonic_ns() // 1_000_000)
+            self._plan_flush()
             self._guard.look(time.monotonic_ns() // 1_000_000)
             await self.audit.retry()
             await self._alerts.look()

@@ -36,6 +36,7 @@ from fieldline_gateway import (
 )
 from fieldline_gateway.control import ask
 from fieldline_gateway.errors import GatewayError, UsageError
+from fieldline_gateway.mesh import network
 from fieldline_gateway.mqtt.security import hash_password
 from fieldline_gateway.registry import KEY_BYTES, NODE_BYTES, Registry
 from fieldline_gateway.web import token_cli
@@ -124,6 +125,9 @@ def _check(words: argparse.Namespace) -> int:
     print(f"  gateway   {settings.name}, data in {settings.data}")
     if settings.serial.ports:
         print(f"  links     serial {', '.join(settings.serial.ports)} at {settings.serial.baud} baud")
+    if settings.proxies:
+        members = network.load(settings.mesh).members
+        print(f"  mesh      {len(members)} nodes, through {', '.join(settings.proxies)}")
     age = f" and {bound.max_age_ms // 86_400_000} days" if bound.max_age_ms else ""
     print(f"  store     at most {bound.max_bytes // 1024**2} MiB{age}")
     for sink in settings.sinks:

@@ -27,6 +27,8 @@ from fieldline_gateway.web.config import PageConfig, page
 from fieldline_host.tomlfile import ConfigError, Table, TomlFile
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")  # it stands in topics
+# An address, or on macOS, which hides these, a UUID.
+_PROXY = re.compile(r"([0-9A-F]{2}:){5}[0-9A-F]{2}|[0-9A-F]{8}(-[0-9A-F]{4}){3}-[0-9A-F]{12}")
 _HOUR_MS = 3600 * 1000
 _DAY_MS = 24 * _HOUR_MS
 _MIB = 1024 * 1024
@@ -43,6 +45,9 @@ silent_after_s = 750            # a node that says nothing for so long is told o
 [serial]
 ports = ["/dev/ttyACM*", "/dev/ttyUSB*"]
 baud = 115200
+
+# [mesh]                          # Bluetooth Mesh: `fieldline mesh new` makes one (docs/mesh.md)
+# proxies = ["AA:BB:CC:DD:EE:FF"]   # nodes with GATT proxy in reach of this machine's Bluetooth
 
 [store]
 max_mib = 1024                  # beyond it whole segments go: bulk first, alarms last, each loss reported
@@ -169,6 +174,8 @@ class Config:
     log_form: str
     log_level: str
     serial: SerialSettings
+    proxies: tuple[str, ...]
+    """Bluetooth addresses of GATT proxies into the mesh; with none there is no mesh."""
     store: StoreSettings
     limits: LimitRules
     alerts: AlertConfig
@@ -196,6 +203,11 @@ class Config:
             for sink in self.sinks
         )
         return [self.path, *found] if inline else found
+
+    @property
+    def mesh(self) -> Path:
+        """Where the mesh's keys and our node's records are."""
+        return self.data / "mesh"
 
     @property
     def control_socket(self) -> Path:
@@ -227,6 +239,7 @@ def load(path: Path) -> Config:
         log_form=gateway.choice("log", ("text", "json"), "text"),
         log_level=gateway.choice("log_level", ("debug", "info", "warning", "error"), "info"),
         serial=_serial(root.table("serial"), folder),
+        proxies=_proxies(root.table("mesh")) if root.has("mesh") else (),
         store=_store(root.table("store")),
         limits=_limits(root.table("limits")),
         silent_ms=gateway.integer("silent_after_s", 750, low=10, high=86_400) * 1000,
@@ -240,11 +253,11 @@ def load(path: Path) -> Config:
         alerts=alerts(root, name, folder, _certificates(file, folder)),
     )
     file.finish()
-    if not config.serial.ports and not (config.listener and config.listener.nodes):
+    if not config.serial.ports and not config.proxies and not (config.listener and config.listener.nodes):
         raise ConfigError(
             path,
             None,
-            'no links: add [serial] with ports = ["/dev/ttyACM*"], or [listener] with nodes = true',
+            'no links: add [serial] with ports = ["/dev/ttyACM*"], [listener] with nodes = true, or [mesh]',
         )
     return config
 
@@ -252,6 +265,16 @@ def load(path: Path) -> Config:
 def _serial(table: Table, folder: Path) -> SerialSettings:
     ports = tuple(str(folder / port) for port in table.strings("ports"))
     return SerialSettings(ports, baud=table.integer("baud", 115_200, low=300, high=4_000_000))
+
+
+def _proxies(table: Table) -> tuple[str, ...]:
+    found = tuple(proxy.upper() for proxy in table.strings("proxies"))
+    for proxy in found:
+        if not _PROXY.fullmatch(proxy):
+            raise table.error("proxies", f"{proxy!r} is no Bluetooth address such as AA:BB:CC:DD:EE:FF")
+    if not found or len(set(found)) != len(found):
+        raise table.error("proxies", "'proxies' must name the mesh's GATT proxies, each once")
+    return found
 
 
 def _store(table: Table) -> StoreSettings:

@@ -13,7 +13,6 @@ from typing import Any
 
 from fieldline_gateway.config import Config
 from fieldline_gateway.ingest.rules import Ingest
-from fieldline_gateway.links.serial import SerialLinks
 from fieldline_gateway.records import CLASS_NAMES
 from fieldline_gateway.sinks.make import AnySink
 from fieldline_gateway.store.store import Store
@@ -31,7 +30,7 @@ class Overview:
         identity: tuple[int, int],
         store: Store,
         sinks: Sequence[AnySink],
-        links: SerialLinks,
+        links: Callable[[], list[dict[str, object]]],
         ingest: Ingest,
         utc_ms: Callable[[], int],
     ) -> None:
@@ -69,7 +68,7 @@ class Overview:
             "gateway": self._gateway,
             "store": {key: value for key, value in told.items() if key != "sinks"} | {"classes": classes},
             "sinks": [_sink(sink, told["sinks"][sink.name]) for sink in self._sinks],  # type: ignore[index]
-            "links": self._links.status(),
+            "links": self._links(),
             "refused": {kind: count for kind, count in self._ingest.refusals.counts.items() if count},
         }
 

@@ -7,7 +7,9 @@ judged by its number: when it was said first, at which try the gateway had it, w
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from statistics import NormalDist
 
 from fieldline_boards.emulated.air.radio import Physics, path_loss
 from fieldline_boards.emulated.air.world import ESP32, Aes, Processor, SlowNode, World
@@ -15,10 +17,12 @@ from fieldline_gateway.mesh.thinning import Links, Relays, choose
 from fieldline_wire.codes import LIVE
 from fieldline_wire.errors import PeerError
 from fieldline_wire.mesh.access import Composition, Element
+from fieldline_wire.mesh.advertiser import MAX_ADVERTS
 from fieldline_wire.mesh.keys import AppKey, ApplicationKey
 from fieldline_wire.mesh.models.config_server import ConfigurationServer
 from fieldline_wire.mesh.models.sealed import COMPANY, SEALED_GATEWAY, SEALED_NODE, SealedModel
 from fieldline_wire.mesh.node import Node
+from fieldline_wire.mesh.segments import MAX_INCOMING
 from fieldline_wire.messages import Ack, Hello, Reading, Report, decode
 from fieldline_wire.seal import BlockCcm, open_sealed, peek, seal_downlink, seal_uplink
 from fieldline_wire.session import Session
@@ -26,9 +30,11 @@ from fieldline_wire.session import Session
 GATEWAY = 0x0001
 FIRST = 0x0100
 NET_KEY, APP_KEY = bytes(range(16)), bytes(range(16, 32))
-PATIENCE_MS = 30_000
+GATEWAY_RUN = 7, 1
+"""Its number and its run (wire.md 3.2)."""
+WINDOW, PATIENCE_MS = 12, 120_000
 """Of the session: the gateway acknowledges by number every ACK_REPORTS reports, or ACK_AFTER_MS after one."""
-ACK_REPORTS, ACK_AFTER_MS = 3, 25_000
+ACK_REPORTS, ACK_AFTER_MS = 8, 90_000
 
 
 GATEWAY_PROCESSOR = Processor(again_us=20, header_us=40, decode_us=150, encode_us=100, own_us=100)
@@ -44,13 +50,15 @@ class Plan:
     depth: float = 90.0
     report_ms: int = 10_000
     warm_up_ms: int = 15_000
-    run_ms: int = 40_000
-    settle_ms: int = 180_000
+    run_ms: int = 60_000
+    settle_ms: int = 300_000
     thinned: bool = True
-    copies: int = 1
-    """Copies of a node's own adverts after the first (Network Transmit Count)."""
+    copies: int = 2
+    """Copies of a node's own adverts after the first (Network Transmit Count), 20 to 30 ms apart."""
     relay_copies: int = 1
+    """Copies of a relayed advert after the first (Relay Retransmit Count)."""
     ttl: int = 6
+    """Without thinning, and at most with it: then it is the hops to the gateway and one more."""
     seed: int = 1
     physics: Physics = field(default_factory=Physics)
     processor: Processor = ESP32
@@ -78,8 +86,15 @@ def mesh_node(address: int, model: SealedModel, seed: int, sources: int) -> Node
     config = ConfigurationServer(Composition(COMPANY, 1, 1, sources, 3, elements))
     elements[0].models = [config, model]
     rng = random.Random(seed * 100_003 + address)
+    many = sources > 32
     node = Node(
-        Aes, rng.randbytes, MemoryStore(), elements, replays=sources, incoming=64 if sources > 32 else 4
+        Aes,
+        rng.randbytes,
+        MemoryStore(),
+        elements,
+        replays=sources,
+        incoming=64 if many else MAX_INCOMING,
+        adverts=256 if many else MAX_ADVERTS,
     )
     node.join(0, address, address.to_bytes(2, "big") * 8, NET_KEY, 0, 0)
     node.keys.app_keys.append(AppKey(0, 0, ApplicationKey(Aes, APP_KEY)))
@@ -112,19 +127,25 @@ class Reporter:
         self.model = SealedModel(SEALED_NODE, self._received, 2)
         self.node = mesh_node(address, self.model, site.plan.seed, 32)
         rng = random.Random(site.plan.seed * 7919 + address)
-        self.session = Session(lambda: rng.randrange(0x10000), PATIENCE_MS)
+        self.session = Session(lambda: rng.randrange(0x10000), PATIENCE_MS, WINDOW)
         for cls in range(3):
             self.session.set_end(cls, 1, 1)
         self.end = 1
         self.counter = 0
+        self._repeats = 0
         self.readings: dict[int, Said] = {}
         self.start = rng.randrange(site.plan.report_ms)
 
     def begin(self, now: int) -> None:
-        """The session is open: what is measured is a site at work, no site that starts."""
+        """The session is open, both ends know the header: a site at work is measured, none that starts."""
         self.session.on_link_up(now)
         self.session.on_heard(now)
-        self.site.world.at(now + self.site.plan.report_ms, self._report)
+        up = seal_uplink(self.ccm, self.id, 0, 1, 0, b"")
+        down = seal_downlink(self.ccm, self.id, 0, 1, 0, *GATEWAY_RUN, b"")
+        self.counter = 1
+        self.model.acquaint(now, GATEWAY, up, down)
+        self.site.gateway.model.acquaint(now, self.address, down, up)
+        self.site.world.at(self.start, self._report)
 
     def _report(self, now: int) -> None:
         if now < self.site.stop_at:
@@ -157,8 +178,14 @@ class Reporter:
     def _send(self, now: int, message: bytes) -> None:
         sealed = seal_uplink(self.ccm, self.id, 0, 1, self.counter, message)
         self.counter += 1
+        if not self.model.waiting(GATEWAY):
+            self._repeats = self.node.transport.repeats
         self.model.send(now, GATEWAY, sealed)
         self.site.world.stir(self.address)
+
+    def first_try(self) -> bool:
+        """Whether no segment of what has just come was sent twice."""
+        return self.node.transport.repeats == self._repeats
 
     def _received(self, now: int, address: int, sealed: bytes) -> None:
         message = decode(open_sealed(self.ccm, peek(sealed), sealed))
@@ -175,7 +202,8 @@ class Gateway:
         self.model = SealedModel(SEALED_GATEWAY, self._received, 4 * site.plan.nodes)
         self.node = mesh_node(GATEWAY, self.model, site.plan.seed, 4 * site.plan.nodes)
         self.numbers: dict[int, set[int]] = {}
-        self.unacknowledged: dict[int, int] = {}
+        rng = random.Random(site.plan.seed)
+        self.unacknowledged = {address: rng.randrange(ACK_REPORTS) for address in site.reporters}
         self.counters: dict[int, int] = {}
         self.refused = 0
 
@@ -201,9 +229,8 @@ class Gateway:
             said = reporter.readings[number]
             said.came = now
             said.by_mesh = said.sends == 1
-            flight = reporter.model.peers[GATEWAY].flight
-            said.first_try = said.by_mesh and flight is not None and flight.tries == 0
-        waiting = self.unacknowledged.get(address, 0) + 1
+            said.first_try = said.by_mesh and reporter.first_try()
+        waiting = self.unacknowledged[address] + 1
         self.unacknowledged[address] = waiting
         if waiting >= ACK_REPORTS:
             self._acknowledge(now, address)
@@ -211,7 +238,7 @@ class Gateway:
             self.site.world.at(now + ACK_AFTER_MS, lambda later: self._late(later, address))
 
     def _late(self, now: int, address: int) -> None:
-        if self.unacknowledged.get(address):
+        if self.unacknowledged[address]:
             self._acknowledge(now, address)
 
     def _acknowledge(self, now: int, address: int) -> None:
@@ -227,9 +254,10 @@ class Gateway:
             else:
                 ranges.append((number, number))
         reporter = self.site.reporters[address]
-        counter = self.counters[address] = self.counters.get(address, -1) + 1
+        counter = self.counters[address] = self.counters.get(address, 0) + 1
         message = Ack(LIVE, 1, next_number, 0, 0, ranges[:16]).to_bytes()
-        self.model.send(now, address, seal_downlink(reporter.ccm, reporter.id, 0, 1, counter, 7, 1, message))
+        sealed = seal_downlink(reporter.ccm, reporter.id, 0, 1, counter, *GATEWAY_RUN, message)
+        self.model.send(now, address, sealed)
         self.site.world.stir(GATEWAY)
 
 
@@ -253,26 +281,30 @@ class Site:
         for slow in nodes.values():
             slow.node.network.transmit.set_byte(plan.copies | 1 << 3)
             slow.node.network.relay_transmit.set_byte(plan.relay_copies | 1 << 3)
-            slow.node.settings.default_ttl = slow.node.transport.default_ttl = plan.ttl
             slow.node.transport.pacing = 20
             slow.node.settings.beacon = False
         self.world = World(nodes, self.links, plan.physics, plan.seed)
         self.relays = self.thin() if plan.thinned else None
         for address, slow in nodes.items():
+            self._set_ttl(address, slow.node)
             relays = self.relays.relays if self.relays is not None else self.reporters.keys()
             slow.node.network.relay = slow.node.settings.relay = address in relays
 
+    def _set_ttl(self, address: int, node: Node) -> None:
+        """Default TTL as the gateway configures it: the hops to this node, and one more."""
+        ttl = self.plan.ttl
+        if self.relays is not None:
+            hops = self.relays.hops.get(address, ttl) if address != GATEWAY else self.relays.depth
+            ttl = max(2, min(ttl, hops + 1))
+            self.gateway.node.transport.ttls[address] = ttl
+        node.settings.default_ttl = node.transport.default_ttl = ttl
+
     def heard(self) -> Links:
         """Share of adverts that would get through on each link with nobody else on air."""
-        physics, rng = self.plan.physics, random.Random(self.plan.seed)
+        physics = self.plan.physics
+        spread = NormalDist(0.0, physics.fading_db)
         return {
-            receiver: {
-                sender: sum(
-                    dbm + rng.gauss(0, physics.fading_db) >= physics.sensitivity_dbm for _ in range(50)
-                )
-                / 50
-                for sender, dbm in row.items()
-            }
+            receiver: {sender: spread.cdf(dbm - physics.sensitivity_dbm) for sender, dbm in row.items()}
             for receiver, row in self.links.items()
         }
 
@@ -280,13 +312,15 @@ class Site:
         """The gateway's choice of relays."""
         return choose(self.heard(), {GATEWAY}, current)
 
-    def run(self) -> list[Said]:
-        """Readings said after the warm-up, over all nodes."""
+    def run(self, show: Callable[[float, float], None] = lambda done, of: None) -> list[Said]:
+        """Readings said after the warm-up, over all nodes; `show` is told the simulated s that are over."""
         plan = self.plan
         self.stop_at = plan.warm_up_ms + plan.run_ms
         for reporter in self.reporters.values():
-            self.world.at(reporter.start, reporter.begin)
-        self.world.run(self.stop_at)
+            self.world.at(0, reporter.begin)
+        for second in range(1, self.stop_at // 1000 + 1):
+            self.world.run(1000 * second)
+            show(second, self.stop_at / 1000)
         while self.world.now < 1000 * (self.stop_at + plan.settle_ms) and not self.settled():
             self.world.run(self.world.now // 1000 + 5000)
         unreachable = self.relays.unreachable if self.relays is not None else frozenset()

@@ -7,7 +7,7 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fieldline_gateway.mesh.thinning import COVER, GOOD, choose, neighbours
+from fieldline_gateway.mesh.thinning import COVER, FALLBACK, GOOD, choose, neighbours
 
 ROOT = 1
 
@@ -22,7 +22,7 @@ def place(seed: int, count: int, reach: float) -> dict[int, dict[int, float]]:
     spots = {n: (rng.random(), rng.random()) for n in range(1, count + 1)}
     return {
         one: {
-            other: rng.uniform(0.5, 1.0)
+            other: rng.uniform(GOOD, 1.0)
             for other, b in spots.items()
             if other != one and (a[0] - b[0]) ** 2 + (a[1] - b[1]) ** 2 < reach**2
         }
@@ -88,6 +88,19 @@ def test_two_gateways_share_the_work_and_islands_are_named() -> None:
     assert len(choose(links, {1, 2}).relays) <= len(choose(links, {1}).relays) + 2
     links |= {900: {901: 1.0}, 901: {900: 1.0}}
     assert choose(links, {ROOT}).unreachable >= {900, 901}
+
+
+def test_a_poor_link_counts_only_where_nothing_better_leads_to_a_node() -> None:
+    poor = FALLBACK[0]
+    links = {
+        1: {2: 1.0, 3: poor},
+        2: {1: 1.0, 3: 1.0, 4: poor},
+        3: {1: poor, 2: 1.0},
+        4: {2: poor, 5: FALLBACK[1] / 2},
+        5: {4: FALLBACK[1] / 2},
+    }
+    found = choose(links, {ROOT}, cover=1)
+    assert found.hops == {1: 0, 2: 1, 3: 2, 4: 2} and found.unreachable == {5}
 
 
 def test_a_link_that_one_side_alone_hears_is_none() -> None:

@@ -43,3 +43,14 @@ def test_links_are_the_same_both_ways() -> None:
     places = {n: (rng.uniform(0, 100), rng.uniform(0, 100)) for n in range(30)}
     links = path_loss(places, Physics(), rng)
     assert all(links[b][a] == dbm for a, row in links.items() for b, dbm in row.items())
+
+
+def test_sixteen_reports_a_second_through_one_gateway_arrive_within_the_meshs_tries() -> None:
+    """A gateway that sends to all nodes at once, and acknowledges each report, loses a seventh of these."""
+    busy = Plan(
+        nodes=40, width=130.0, depth=70.0, report_ms=2_500, warm_up_ms=2_000, run_ms=8_000, settle_ms=15_000
+    )
+    site = Site(busy)
+    said = site.run()
+    assert len(said) >= 120 and all(one.by_mesh for one in said)
+    assert site.gateway.node.air.dropped == 0

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fieldline_wire.session import TABLE
+from fieldline_wire.codes import ALARM, BULK, LIVE
+from fieldline_wire.session import TABLE, WINDOW, Session
 from tests.wire.air import Weather, World
 
 weathers = st.builds(
@@ -100,6 +102,24 @@ def test_a_gateway_that_dies_is_greeted_after_seven_seconds() -> None:
     start = world.now
     world.run(start + 60_000)
     assert world.hellos[1] - start == 7_000
+
+
+@pytest.mark.parametrize(("window", "patience"), [(WINDOW, 1000), (12, 120_000)])
+def test_window_and_patience_are_the_bearers(window: int, patience: int) -> None:
+    for cls, more in ((ALARM, 1), (LIVE, 0), (BULK, -1)):
+        session = Session(lambda: 0, patience, window)
+        for each in (ALARM, LIVE, BULK):
+            session.set_end(each, 101 if each == cls else 1, 1)
+        session.on_link_up(0)
+        session.on_heard(0)
+        sent = []
+        while (what := session.poll(0)) is not None:
+            assert what == ("send", cls, len(sent) + 1)
+            sent.append(what[2])
+            session.sent(0, cls, sent[-1], sent[-1])
+        assert len(sent) == window + more
+        assert session.poll(patience - 1) is None and session.wait_ms(patience - 1) == 1
+        assert session.poll(patience) == ("send", cls, 1)
 
 
 def test_every_change_of_state_leads_somewhere_known() -> None:

@@ -41,7 +41,9 @@ PATIENCE_MS = const(1000)  # how soon an Ack is missed; a mesh is given more, wi
 _BACKOFF = (1, 2, 4, 8, 16)  # times the patience: of Hello, and of a class that no Ack moves
 _SILENT_TRIES = const(3)
 _MAX_HOLD_S = const(300)
-_WINDOWS = (5, 4, 3)  # a class may send while fewer reports than this are in flight, all classes together
+# Live may be sent while fewer reports than this are in flight, all classes together; an alarm while one more is,
+# bulk while one less. A mesh is given more, as its Acks are rarer.
+WINDOW = const(4)
 
 
 class _Lane:
@@ -91,14 +93,20 @@ class _Lane:
 
 
 class Session:
-    """State of one node's link to its gateway. `random16` gives 0 to 65535, for jitter; `patience` in ms."""
+    """State of one node's link to its gateway. `random16` gives 0 to 65535, for jitter.
 
-    __slots__ = ("_due", "_greetings", "_lanes", "_next_hello", "_patience", "_random16", "state")
+    `patience` in ms, and `window` in reports: the bearer's (wire.md 6.3).
+    """
 
-    def __init__(self, random16: "Callable[[], int]", patience: int = PATIENCE_MS) -> None:
+    __slots__ = ("_due", "_greetings", "_lanes", "_next_hello", "_patience", "_random16", "_window", "state")
+
+    def __init__(
+        self, random16: "Callable[[], int]", patience: int = PATIENCE_MS, window: int = WINDOW
+    ) -> None:
         self.state = DOWN
         self._random16 = random16
         self._patience = patience
+        self._window = window
         self._lanes = (_Lane(patience), _Lane(patience), _Lane(patience))
         self._due = 0  # of the next Hello in GREETING, of the end in HELD
         self._greetings = 0
@@ -230,7 +238,7 @@ class Session:
         flying = sum([len(lane.flight) for lane in self._lanes])
         for cls in (ALARM, LIVE, BULK):
             lane = self._lanes[cls]
-            if flying < _WINDOWS[cls] and lane.next() < lane.end:
+            if flying < self._window + LIVE - cls and lane.next() < lane.end:
                 return ("send", cls, lane.cursor)
         return None
 

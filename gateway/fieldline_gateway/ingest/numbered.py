@@ -109,7 +109,7 @@ class Numbered:
             one = flying.popleft()
             one.numbers.durable.add(one.first, one.last)
             self._changed.add(one.state.node.id)
-            self._downlinks.ack(one.state, one.cls)
+            self._downlinks.stored(one.state, one.cls)
 
     def new_stream(self, came: Came, stream: int) -> None:
         """The node counts anew: what was not heard of its old stream will not come. StoreHeld: try again."""

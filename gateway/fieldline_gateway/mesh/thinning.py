@@ -2,8 +2,9 @@
 
 Rules: pure functions of what was heard. Every node in reach of a root has `cover` relays or roots in good hearing,
 where it has so many neighbours at all, and the relays form one net with the roots. A relay that is one already is
-kept where it serves as well as another: each change is a configuration message. Greedy after Guha and Khuller,
-"Approximation Algorithms for Connected Dominating Sets", Algorithmica 20 (1998).
+kept where it serves as well as another: each change is a configuration message. A poor link counts only where
+nothing better leads to a node: what is lost there is said again, and loads the air of all.
+Greedy after Guha and Khuller, "Approximation Algorithms for Connected Dominating Sets", Algorithmica 20 (1998).
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from dataclasses import dataclass
 Links = Mapping[int, Mapping[int, float]]
 """receiver -> sender -> share of the sender's adverts that it heard, 0 to 1."""
 
-GOOD = 0.3
-"""A link counts from here on in its worse direction: three copies then arrive with 0.66, over several relays more."""
+GOOD = 0.8
+"""A link counts from here on in its worse direction: two copies then arrive with 0.96, over two relays with 0.998."""
+FALLBACK = (0.5, 0.3)
+"""What a link must have where no better one leads to one of its ends."""
 COVER = 2
 """Relays that a node should hear: one may fail, or collide, or be carried away."""
 
@@ -29,6 +32,8 @@ class Relays:
     unreachable: frozenset[int]
     depth: int
     """Hops from a root to the farthest node over these relays."""
+    hops: Mapping[int, int]
+    """Hops from the nearest root to each node over these relays: what its TTL has to allow."""
 
 
 def neighbours(links: Links, good: float = GOOD) -> dict[int, set[int]]:
@@ -51,6 +56,8 @@ def choose(
     around = neighbours(links, good)
     for root in roots:
         around.setdefault(root, set())
+    for poorer in FALLBACK:
+        _bridge(around, neighbours(links, poorer), roots)
     reach = _reach(around, roots, around.keys())
     relays: set[int] = set()
     need = {node: min(cover, len(around[node] & reach.keys())) for node in reach if node not in roots}
@@ -73,8 +80,19 @@ def choose(
         relays.add(best)
         candidates |= around[best]
         _serve(need, around[best])
-    depth = max(_reach(around, roots, relays).values(), default=0)
-    return Relays(frozenset(relays), frozenset(around.keys() - reach.keys()), depth)
+    hops = _reach(around, roots, relays)
+    return Relays(
+        frozenset(relays), frozenset(around.keys() - reach.keys()), max(hops.values(), default=0), hops
+    )
+
+
+def _bridge(around: dict[int, set[int]], poorer: Mapping[int, Set[int]], roots: Set[int]) -> None:
+    """Adds poorer links to nodes that nothing in `around` leads to."""
+    lonely = around.keys() - _reach(around, roots, around.keys()).keys()
+    for node in lonely:
+        around[node] |= poorer[node]
+        for other in poorer[node]:
+            around[other].add(node)
 
 
 def _gain(need: Mapping[int, int], nodes: Set[int]) -> int:

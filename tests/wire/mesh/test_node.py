@@ -14,7 +14,7 @@ from fieldline_wire.mesh.keys import PHASE_DISTRIBUTE, PHASE_NORMAL, PHASE_SWITC
 from fieldline_wire.mesh.memory import REPLAY_BLOCK
 from fieldline_wire.mesh.models import opcodes as op
 from fieldline_wire.mesh.node import Node
-from fieldline_wire.mesh.transport import Access
+from fieldline_wire.mesh.transport import MAX_UNDER_WAY, Access
 from tests.wire.mesh.pair import IV_INDEX, MemoryStore, Room, device_key, make
 
 ECHO = 0xC1F105
@@ -97,6 +97,30 @@ def test_where_nobody_answers_the_sender_gives_up_and_says_so() -> None:
     room.run(20000)
     assert token.ends == [False]
     assert not one.transport.busy()
+
+
+def test_messages_to_many_go_a_few_at_a_time_and_the_deaf_keep_nobody_waiting_for_long() -> None:
+    one, other = make(0x0001, [Listener()], incoming=16), make(0x0120, [Listener()])
+    room, token = Room(one, other), Token()
+    for address in range(0x0100, 0x0110):  # nobody is there
+        assert one.send(0, address, 0, say(bytes(50)), token=Token())
+    assert one.send(0, 0x0120, 0, say(bytes(50)), token=token)
+    room.run(300)
+    assert len(set(room.said(one))) == MAX_UNDER_WAY * 5
+    room.until(lambda: token.ends, 5000)
+    assert token.ends == [True]
+
+
+def test_what_is_said_to_a_near_one_goes_no_farther() -> None:
+    one, other = two()
+    room, ttls = Room(one, other), []
+    other.transport._emit = lambda now, subnet, pdu: ttls.append(pdu.ttl)  # type: ignore[method-assign]
+    other.transport.ttls[0x0001] = 2
+    one.send(0, 0x0100, 0, say(bytes(50)))
+    room.run(100)
+    other.send(room.now, 0x0001, 0, say(b"answer"))
+    other.send(room.now, 0x0002, 0, say(b"answer"))
+    assert ttls == [2, 2, other.transport.default_ttl]
 
 
 def test_a_relay_carries_what_two_cannot_hear_of_each_other() -> None:

@@ -170,6 +170,6 @@ def test_peers_are_bounded_and_the_longest_silent_goes_first() -> None:
 
     body = uplink(0)
     for src in range(0x200, 0x300):
-        payload = vendor_opcode(1, COMPANY) + b"\1\0" + body
+        payload = vendor_opcode(1, COMPANY) + b"\0" + body
         near.model.receive(src, Access(src, GATEWAY, 3, 0, 0, payload, b""), 0xC1FFFF, payload[3:])
     assert len(near.model.peers) == 64 and 0x2FF in near.model.peers

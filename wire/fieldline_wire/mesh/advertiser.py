@@ -34,10 +34,11 @@ class _Advert:
 class Advertiser:
     """The queue of one radio. `random16` gives 0 to 65535."""
 
-    __slots__ = ("_own_at", "_queue", "_random16", "dropped", "sent")
+    __slots__ = ("_own_at", "_queue", "_random16", "_size", "dropped", "sent")
 
-    def __init__(self, random16: "Callable[[], int]") -> None:
+    def __init__(self, random16: "Callable[[], int]", size: int = MAX_ADVERTS) -> None:
         self._random16 = random16
+        self._size = size
         self._queue: list[_Advert] = []
         self._own_at = 0  # the next of our own may go out
         self.dropped = 0
@@ -47,7 +48,7 @@ class Advertiser:
         self, now: int, kind: int, data: bytes, copies: int, spacing: int, own: bool, delay: int = 0
     ) -> None:
         """Queues an advert: `copies` of it, `spacing` ms apart, the first at most `delay` ms from now."""
-        if len(self._queue) >= MAX_ADVERTS:
+        if len(self._queue) >= self._size:
             self.dropped += 1
             if not self._make_room(own):
                 return

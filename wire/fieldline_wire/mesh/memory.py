@@ -104,6 +104,12 @@ class ReplayList:
             self._below[src] = 0
         self._highest[src] = value
 
+    def settle(self) -> None:
+        """Stores what was taken as it is: after an orderly end nothing is refused for nothing."""
+        ceilings = dict(self._highest)
+        self._save(ceilings)
+        self._ceilings = ceilings
+
     def forget(self, iv_index: int) -> None:
         """Drops sources last heard under an IV index that is no longer accepted (below `iv_index` - 1)."""
         for src in list(self._highest):

@@ -8,7 +8,7 @@ from fieldline_wire.codes import const
 from fieldline_wire.errors import PeerError, UsageError
 from fieldline_wire.mesh import beacon, settings
 from fieldline_wire.mesh.access import Element, Model, ModelState, split
-from fieldline_wire.mesh.advertiser import AD_BEACON, Advertiser
+from fieldline_wire.mesh.advertiser import AD_BEACON, MAX_ADVERTS, Advertiser
 from fieldline_wire.mesh.counters import Counters
 from fieldline_wire.mesh.keys import PHASE_DISTRIBUTE, PHASE_SWITCH, NetworkKey, Subnet
 from fieldline_wire.mesh.memory import Cache, ReplayList
@@ -43,6 +43,7 @@ class Node:
         elements: "list[Element]",
         replays: int = REPLAYS,
         incoming: int = MAX_INCOMING,
+        adverts: int = MAX_ADVERTS,
     ) -> None:
         self.aes = aes
         self.random = random
@@ -52,7 +53,7 @@ class Node:
         self.counters = Counters(store)
         self.replay = ReplayList(store, replays)
         self.keys = Keys(aes(bytes(16)))
-        self.air = Advertiser(self._random16)
+        self.air = Advertiser(self._random16, adverts)
         self.network = Network(self.counters, self.air, self._mine, self._is_ours, self._receive)
         self.transport = Transport(
             self.counters,
@@ -175,6 +176,7 @@ class Node:
         ttl: int = NO_TTL,
         token: object = None,
         label: bytes = b"",
+        segmented: bool = False,
     ) -> bool:
         """Sends an access message under an AppKey; False where the queue is full. UsageError for the key."""
         app = self.keys.app(key_index)
@@ -182,7 +184,8 @@ class Node:
         if app is None or subnet is None:
             raise UsageError("no AppKey 0x%03x" % key_index)
         src = self.settings.address + element
-        return self.transport.send(now, subnet, src, dst, app.sending(subnet), payload, ttl, token, label)
+        key = app.sending(subnet)
+        return self.transport.send(now, subnet, src, dst, key, payload, ttl, token, label, segmented)
 
     def publish(self, now: int, model: Model, payload: bytes) -> bool:
         """Sends what a model says to where it publishes; False where it is nowhere or the queue is full."""
@@ -216,6 +219,13 @@ class Node:
         """The features in use (4.2.1.1)."""
         mine = self.settings
         return (FEATURE_RELAY if mine.relay else 0) | (FEATURE_PROXY if mine.proxy else 0)
+
+    def secure_beacon(self, subnet: Subnet) -> bytes:
+        """The secure network beacon of a subnet as it is now."""
+        flags = (beacon.FLAG_KEY_REFRESH if subnet.phase == PHASE_SWITCH else 0) | (
+            beacon.FLAG_IV_UPDATE if self.counters.updating else 0
+        )
+        return beacon.secure(subnet.sending(), flags, self.counters.iv_index)
 
     def send_beacon_now(self, now: int) -> None:
         """What our beacon says has changed: it goes out at once."""
@@ -342,10 +352,6 @@ class Node:
         """3.9.3.1: the more beacons were heard, the rarer is ours."""
         if self.settings.beacon:
             for subnet in self.network.subnets:
-                flags = (beacon.FLAG_KEY_REFRESH if subnet.phase == PHASE_SWITCH else 0) | (
-                    beacon.FLAG_IV_UPDATE if self.counters.updating else 0
-                )
-                data = beacon.secure(subnet.sending(), flags, self.counters.iv_index)
-                self.air.put(now, AD_BEACON, data, 1, 20, True)
+                self.air.put(now, AD_BEACON, self.secure_beacon(subnet), 1, 20, True)
         self._beacon_due = now + min(BEACON_MS * (1 + self._beacons_heard), _MAX_BEACON_MS)
         self._beacons_heard = 0

@@ -95,8 +95,10 @@ class Network:
         self.transmit = Transmit(2, 1)
         self.relay_transmit = Transmit(1, 1)
         self.proxy: Callable[[NetworkPdu, bytes], None] | None = None
-        # in: new ones; again: byte for byte heard before; known: heard before at another TTL
-        self.counts = {"in": 0, "again": 0, "known": 0, "foreign": 0, "relayed": 0, "out": 0, "refused": 0}
+        # in: new ones; mine: for us; again: byte for byte heard before; known: heard before at another TTL
+        self.counts = dict.fromkeys(
+            ("in", "mine", "again", "known", "foreign", "relayed", "out", "refused"), 0
+        )
 
     def subnet(self, index: int) -> "Subnet | None":
         """The subnet of a NetKey index."""
@@ -132,6 +134,7 @@ class Network:
         if not alone and pdu.ttl >= 2:
             self._pass_on(now, key, pdu, bearer)
         if ours:
+            self.counts["mine"] += 1
             try:
                 self._deliver(now, subnet, pdu)
             except PeerError:

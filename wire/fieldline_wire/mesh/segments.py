@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 ACK_MS = const(150)
 SEGMENT_MS = const(200)
 PER_TTL_MS = const(50)
+# Beyond the shortest: the peer says which segments it lacks no sooner than ACK_MS + PER_TTL_MS x TTL after the first,
+# and its acknowledgment takes its time over the relays. Who does not wait for it sends all of them again for nothing.
+_ROUND_TRIP_MS = const(200)
 INCOMPLETE_MS = const(10000)
 
 MAX_INCOMING = const(4)  # 4 x 384 bytes of a node's heap; a gateway asks for more
@@ -186,9 +189,9 @@ class Outgoing:
             return None
         self.tries += 1
         missing = [one for one in self.segments if self.missing >> one.offset & 1]
-        wait = SEGMENT_MS + PER_TTL_MS * self.ttl if self.unicast else _GROUP_MS
-        # Twice as long each time: where it is the mesh that is busy, more of the same does not help.
-        self.due = now + (wait + pacing * len(missing) << self.tries - 1)
+        wait = SEGMENT_MS + PER_TTL_MS * self.ttl + _ROUND_TRIP_MS if self.unicast else _GROUP_MS
+        # Twice as long, then four times: where it is the mesh that is busy, more of the same does not help.
+        self.due = now + (wait + pacing * len(missing) << min(self.tries - 1, 2))
         return missing
 
     def acknowledged(self, block: int) -> bool:

@@ -23,9 +23,10 @@ if TYPE_CHECKING:
     from fieldline_wire.mesh.memory import ReplayList
     from fieldline_wire.ports import Block
 
-MAX_OUTGOING = const(
-    2
-)  # for each reassembly slot: segmented messages under way or waiting for their destination
+MAX_OUTGOING = const(2)  # for each reassembly slot: segmented messages under way or waiting
+# Segmented messages in their first try at once. More would only wait in the advertiser while their timers run
+# out, and be sent again for nothing: a gateway with a hundred nodes came to a stop by that.
+MAX_UNDER_WAY = const(4)
 DEVICE_KEY = -1  # key_index of a message under our device key: to our Configuration Server
 REMOTE_KEY = -2  # under its sender's: an answer to who configures it
 NO_TTL = -1  # send() takes the default
@@ -79,36 +80,6 @@ class Keys:
         return found
 
 
-class _Job:
-    """A segmented message that waits for its destination to be free."""
-
-    __slots__ = ("bits", "block", "dst", "label", "long_mic", "payload", "src", "subnet", "token", "ttl")
-
-    def __init__(
-        self,
-        subnet: "Subnet",
-        src: int,
-        dst: int,
-        block: "Block",
-        bits: int,
-        payload: bytes,
-        ttl: int,
-        token: object,
-        label: bytes,
-        long_mic: int,
-    ) -> None:
-        self.subnet = subnet
-        self.src = src
-        self.dst = dst
-        self.block = block
-        self.bits = bits  # AKF and AID
-        self.payload = payload
-        self.ttl = ttl
-        self.token = token
-        self.label = label
-        self.long_mic = long_mic
-
-
 class Transport:
     """`emit(now, subnet, pdu)` sends a network PDU; `deliver(now, access)` takes a message; `sent(now, token,
     ok)` says what became of a segmented one; `heartbeat(now, src, hops, features)` tells of a heartbeat."""
@@ -129,7 +100,9 @@ class Transport:
         "pacing",
         "reassembly",
         "refused",
+        "repeats",
         "replays",
+        "ttls",
     )
 
     def __init__(
@@ -153,10 +126,13 @@ class Transport:
         self.reassembly = Reassembly(incoming)
         self._max_outgoing = MAX_OUTGOING * incoming
         self._outgoing: list[Outgoing] = []
-        self._waiting: list[_Job] = []
+        # Segmented messages that wait for their destination to be free. bits: AKF and AID.
+        self._waiting: list[tuple[int, int, Subnet, Block, int, bytes, int, object, bytes, int]] = []
         self.default_ttl = 5
+        self.ttls: dict[int, int] = {}  # of destinations that are known to be nearer
         self.heartbeats_of = (0, 0)  # source and destination of those we listen to (4.2.18)
         self.pacing = 10  # ms between two of our PDUs on air
+        self.repeats = 0  # segments sent again
         self.replays = 0
         self.refused = 0  # messages whose MIC or form was wrong
 
@@ -184,19 +160,20 @@ class Transport:
         handed to `sent` when a segmented message has come to its end; at once for an unsegmented one.
         """
         if ttl < 0:
-            ttl = self.default_ttl
+            ttl = self.ttls.get(dst, self.default_ttl)
         bits = 0
         if isinstance(key, ApplicationKey):
             bits = lower.key_bits(key.aid)
             key = key.block
-        job = _Job(subnet, src, dst, key, bits, payload, ttl, token, label, long_mic)
         if len(payload) + 4 <= lower.MAX_UNSEGMENTED and not segmented and not long_mic:
-            self._send_whole(now, job)
+            self._send_whole(now, subnet, src, dst, key, bits, payload, ttl, label)
+            if token is not None:
+                self._sent(now, token, True)
             return True
         lower.cut(payload + bytes(8 if long_mic else 4))
         if len(self._outgoing) + len(self._waiting) >= self._max_outgoing:
             return False
-        self._waiting.append(job)
+        self._waiting.append((dst, src, subnet, key, bits, payload, ttl, token, label, long_mic))
         self._start(now)
         return True
 
@@ -221,10 +198,10 @@ class Transport:
         elif pdu.transport[0] & 0x80:
             self._segment(now, subnet, pdu)
         else:
-            data = pdu.transport
             if not self._replay.fresh(pdu.src, pdu.iv_index, pdu.seq):
                 self._replayed(pdu)
-            self._open(now, subnet, pdu, data[0], 0, pdu.iv_index << 24 | pdu.seq, data[1:])
+            data, auth = pdu.transport, pdu.iv_index << 24 | pdu.seq
+            self._open(now, subnet, pdu, data[0], 0, auth, data[1:])
 
     def poll(self, now: int) -> None:
         """What time brings about: acknowledgments, retransmissions, timeouts."""
@@ -236,6 +213,8 @@ class Transport:
         for out in list(self._outgoing):
             if now >= out.due:
                 self._push(now, out)
+        if self._waiting:
+            self._start(now)
 
     def wait_ms(self, now: int) -> int:
         """How long poll() has nothing to do if nothing happens."""
@@ -246,34 +225,39 @@ class Transport:
             due = min(due, out.due)
         return max(0, due - now)
 
-    def _send_whole(self, now: int, job: _Job) -> None:
+    def _send_whole(
+        self,
+        now: int,
+        subnet: "Subnet",
+        src: int,
+        dst: int,
+        block: "Block",
+        bits: int,
+        payload: bytes,
+        ttl: int,
+        label: bytes,
+    ) -> None:
         seq = self._counters.take(now)
         iv_index = self._counters.sending_iv()
-        upper = Seal(bool(job.bits), 0, seq, job.src, job.dst, iv_index, job.label).close(
-            job.block, job.payload
-        )
-        data = bytes((job.bits,)) + upper
-        self._emit(now, job.subnet, NetworkPdu(0, job.ttl, seq, job.src, job.dst, iv_index, data))
-        if job.token is not None:
-            self._sent(now, job.token, True)
+        upper = Seal(bool(bits), 0, seq, src, dst, iv_index, label).close(block, payload)
+        self._emit(now, subnet, NetworkPdu(0, ttl, seq, src, dst, iv_index, bytes((bits,)) + upper))
 
     def _start(self, now: int) -> None:
         """Starts waiting messages whose destination has none under way (3.6.4.1: one at a time)."""
         for job in list(self._waiting):
-            if any([out.dst == job.dst and out.src == job.src for out in self._outgoing]):
+            if sum([out.tries < 2 for out in self._outgoing]) >= MAX_UNDER_WAY:
+                return
+            dst, src, subnet, block, bits, payload, ttl, token, label, long_mic = job
+            if any([out.dst == dst and out.src == src for out in self._outgoing]):
                 continue
             self._waiting.remove(job)
-            parts = lower.cut(job.payload + bytes(8 if job.long_mic else 4))
-            seq = self._counters.take(now, len(parts))
+            last = len(lower.cut(payload + bytes(8 if long_mic else 4))) - 1
+            seq = self._counters.take(now, last + 1)
             iv_index = self._counters.sending_iv()
-            seal = Seal(bool(job.bits), job.long_mic, seq, job.src, job.dst, iv_index, job.label)
-            parts = lower.cut(seal.close(job.block, job.payload))
-            last = len(parts) - 1
-            segments = [
-                Segment(job.bits, job.long_mic, seq & 0x1FFF, i, last, parts[i]) for i in range(last + 1)
-            ]
-            unicast = is_unicast(job.dst)
-            out = Outgoing(job.src, job.dst, job.ttl, iv_index, seq, job.subnet, segments, job.token, unicast)
+            seal = Seal(bool(bits), long_mic, seq, src, dst, iv_index, label)
+            parts = lower.cut(seal.close(block, payload))
+            segments = [Segment(bits, long_mic, seq & 0x1FFF, i, last, parts[i]) for i in range(last + 1)]
+            out = Outgoing(src, dst, ttl, iv_index, seq, subnet, segments, token, is_unicast(dst))
             self._outgoing.append(out)
             self._push(now, out)
 
@@ -284,7 +268,10 @@ class Transport:
             self._end(now, out, not out.unicast)
             return
         # The first time around the numbers are those that were taken with SeqAuth.
-        seq = out.seq if first else self._counters.take(now, len(segments))
+        seq = out.seq
+        if not first:
+            self.repeats += len(segments)
+            seq = self._counters.take(now, len(segments))
         for segment in segments:
             pdu = NetworkPdu(0, out.ttl, seq, out.src, out.dst, out.iv_index, segment.to_bytes())
             self._emit(now, out.subnet, pdu)
@@ -364,17 +351,11 @@ class Transport:
     ) -> None:
         """3.5.3.4: TTL 0 is answered with TTL 0."""
         data = lower.ack(auth & 0x1FFF, block)
-        self.send_control(now, subnet, src, dst, self.default_ttl if ttl else 0, data)
+        ttl = self.ttls.get(dst, self.default_ttl) if ttl else 0
+        self.send_control(now, subnet, src, dst, ttl, data)
 
     def _open(
-        self,
-        now: int,
-        subnet: "Subnet",
-        pdu: NetworkPdu,
-        key: int,
-        long_mic: int,
-        auth: int,
-        upper: bytes,
+        self, now: int, subnet: "Subnet", pdu: NetworkPdu, key: int, long_mic: int, auth: int, upper: bytes
     ) -> None:
         """Takes a whole upper transport PDU apart; PeerError where no key of ours opens it."""
         application = lower.is_application(key)

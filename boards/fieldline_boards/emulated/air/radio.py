@@ -40,6 +40,10 @@ class Physics:
     """Links weaker than the sensitivity by more than this are no links, nor interference."""
 
 
+_FADES = 65_521
+"""Draws of fading, taken round and round: a prime, so that nobody gets the same ones again and again."""
+
+
 @dataclass(slots=True)
 class Transmission:
     """One advert on one channel. `received`: who got it, when it has ended."""
@@ -60,11 +64,17 @@ class Radio:
     ) -> None:
         self.physics = physics
         self.links = links
-        self._rng = rng
+        self._fading = [rng.gauss(0.0, physics.fading_db) for _ in range(_FADES)]
+        self._fade = 0
         self._phase = {node: rng.randrange(3 * physics.scan_us) for node in links}
         self._busy_until: dict[int, int] = dict.fromkeys(links, 0)  # own transmissions
         self._busy_from: dict[int, int] = dict.fromkeys(links, 0)
         self._recent: tuple[deque[Transmission], ...] = (deque(), deque(), deque())
+        reach: dict[int, set[int]] = {node: set() for node in links}  # who reaches it
+        for node, row in links.items():
+            for receiver in row:
+                reach[receiver].add(node)
+        self._near = {node: set().union(*(reach[one] for one in row)) for node, row in links.items()}
         self.collisions = 0
         self.heard = 0
         self.sent = 0
@@ -85,14 +95,18 @@ class Radio:
 
     def finish(self, one: Transmission) -> list[int]:
         """Who received a transmission that has ended."""
-        physics, rng = self.physics, self._rng
+        physics = self.physics
         recent = self._recent[one.channel]
         while recent and recent[0].end < one.start - 4 * physics.advert_us:
             recent.popleft()
+        near = self._near[one.sender]  # who shares a receiver with the sender
         overlapping = [
-            other for other in recent if other is not one and other.start < one.end and one.start < other.end
+            self.links[other.sender]
+            for other in recent
+            if other.start < one.end and one.start < other.end and other is not one and other.sender in near
         ]
         third, channel, start, end = physics.scan_us, one.channel, one.start, one.end
+        fading = self._fading
         phases, busy_from, busy_until = self._phase, self._busy_from, self._busy_until
         for receiver, dbm in self.links[one.sender].items():
             phase = phases[receiver]
@@ -101,12 +115,13 @@ class Radio:
                 continue
             if busy_from[receiver] < end and start < busy_until[receiver]:
                 continue
-            strength = dbm + rng.gauss(0.0, physics.fading_db)
+            self._fade = fade = (self._fade + 1) % _FADES
+            strength = dbm + fading[fade]
             if strength < physics.sensitivity_dbm:
                 continue
             hurt = False
-            for other in overlapping:
-                noise = self.links[other.sender].get(receiver)
+            for row in overlapping:
+                noise = row.get(receiver)
                 if noise is not None and strength < noise + physics.capture_db:
                     hurt = True
                     break

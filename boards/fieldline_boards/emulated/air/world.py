@@ -57,6 +57,7 @@ class SlowNode:
         self.advert_at = 0  # us: the radio can send again
         self.wake_at = -1
         self.alive = True
+        self.worked = 0  # us: spent() when it was asked last
         self.lost = 0  # adverts for which there was no room
 
     def spent(self) -> int:
@@ -163,19 +164,20 @@ class World:
         slow = self.nodes[address]
         node, now_ms = slow.node, self.now // 1000
         counts = node.network.counts
-        again = counts["again"]
+        concerned = counts["mine"] + counts["relayed"]
         if data[0] == AD_MESSAGE:
             self._work(slow, node.receive, now_ms, data[1:])
-            if counts["again"] != again:
-                return  # nothing has changed
+            if counts["mine"] + counts["relayed"] == concerned:
+                return  # it was another's: nothing is to be done
         elif data[0] == AD_BEACON:
             node.receive_beacon(now_ms, data[1:])
         self._wake_at(address, max(self.now, slow.free_at))
 
     def _work(self, slow: SlowNode, call: Callable[..., None], *arguments: object) -> None:
-        before = slow.spent()
         call(*arguments)
-        slow.free_at = max(slow.free_at, self.now) + slow.spent() - before
+        spent = slow.spent()
+        slow.free_at = max(slow.free_at, self.now) + spent - slow.worked
+        slow.worked = spent
 
 
 class Aes:

@@ -1,8 +1,9 @@
-"""The vendor model that carries Fieldline's sealed messages, with its own acknowledgment (docs/mesh.md 5).
+"""The vendor model that carries Fieldline's sealed messages (docs/mesh.md 5).
 
-Rules: a message is acknowledged when it is whole at the other end, not when it is stored: that is the session's
-Ack, by number (wire.md 6). One message a peer is under way; the order is kept. The clear header of the seal is
-left out where the peer has it from a message before; the seal covers it all the same.
+Rules: every message is sent in segments, so that transport's own acknowledgment says when it is whole at the other
+end; whether it is stored says the session's Ack, by number (wire.md 6). One message a peer is under way; the order
+is kept. The clear header of the seal is left out where the peer has it from a message before; the seal covers it
+all the same, and who lacks it asks for the message in full.
 """
 
 import struct
@@ -28,21 +29,19 @@ SEALED_GATEWAY = const(0x0002)  # and a gateway's
 MAX_UNIT = const(368)  # bytes of a sealed message in one access message; a longer one goes in fragments
 MAX_QUEUED = const(12)  # messages to a peer that wait: one of 2,048 bytes in fragments, and some
 TRIES = const(4)
-ACK_MS = const(1200)  # from the last segment's acknowledgment to ours
 _RETRY_MS = const(700)  # after a failed transport, doubled each time
-_LOST_MS = const(20000)  # transport always says what became of a message; this is in case it does not
+_LOST_MS = const(120000)  # transport always says what became of a message; this is in case it does not
 _RECENT = const(8)  # messages of a peer told apart from new ones
 _COUNTER_WINDOW = const(0x4000)  # a short counter is understood this far from the context's
 
 _DATA = const(1)
-_ACK = const(2)
+_IN_FULL = const(2)
 _DATA_CODE = 0xC1FFFF
-_ACK_CODE = 0xC2FFFF
+_IN_FULL_CODE = 0xC2FFFF
 _KIND_FULL = const(0)
 _KIND_FRAGMENT = const(1)
 _SHORT = const(0x80)
-_TAKEN = const(0)
-_WANTS_FULL = const(1)
+_SHORT_SIZE = const(4)
 
 
 class Context:
@@ -70,41 +69,48 @@ class Context:
 
     def restore(self, short: bytes) -> bytes:
         """The sealed message of shorten(); PeerError where it is of another context."""
-        if len(short) < 4:
+        if len(short) < _SHORT_SIZE:
             raise PeerError("half a short header")
         mark, low = struct.unpack_from(">HH", short)
         if mark & 0x7FFF != self.hash:
             raise PeerError("a short header of another context")
         counter = self.counter + (low - self.counter & 0xFFFF) & 0xFFFFFFFF
-        return self.head + struct.pack(">I", counter) + self.tail + short[4:]
+        return self.head + struct.pack(">I", counter) + self.tail + short[_SHORT_SIZE:]
 
 
 class _Flight:
-    """A message that was sent and not acknowledged; transport tells it what became of it."""
+    """A message under way; transport tells it what became of it."""
 
-    __slots__ = ("access", "due", "id", "tries", "unit")
+    __slots__ = ("_done", "body", "due", "peer", "tries", "unit")
 
-    def __init__(self, number: int, unit: "tuple[int, bytes]") -> None:
-        self.id = number
+    def __init__(self, peer: "Peer", unit: "tuple[int, bytes]", done: "Callable[[int, Peer], None]") -> None:
+        self.peer = peer
         self.unit = unit  # kind, and the unit in full
-        self.access = b""
+        self.body = b""  # as it was sent last
         self.tries = 0
         self.due = 0
+        self._done = done
 
     def sent(self, now: int, ok: bool) -> None:
         """From transport: all segments were acknowledged, or it gave up."""
-        self.due = now + (ACK_MS if ok else _RETRY_MS << self.tries)
+        if self.peer.flight is not self:
+            return  # it was given up
+        if ok:
+            self._done(now, self.peer)
+        else:
+            self.due = now + (_RETRY_MS << self.tries)
 
 
 class Peer:
     """What we share with one address."""
 
-    __slots__ = ("assembler", "flight", "heard_at", "last_id", "ours", "queue", "recent", "theirs")
+    __slots__ = ("address", "assembler", "flight", "heard_at", "last", "ours", "queue", "recent", "theirs")
 
-    def __init__(self) -> None:
+    def __init__(self, address: int) -> None:
+        self.address = address
         self.queue: list[tuple[int, bytes]] = []
         self.flight: _Flight | None = None
-        self.last_id = 0
+        self.last: _Flight | None = None  # the one before: the peer may still ask for it in full
         self.recent: list[int] = []
         self.ours: Context | None = None  # of what we send, known to the peer
         self.theirs: Context | None = None
@@ -116,7 +122,7 @@ class SealedModel(Model):
     """`received(now, address, sealed)` takes a message. `max_peers` bounds who is remembered."""
 
     company = COMPANY
-    OPCODES = (_DATA_CODE, _ACK_CODE)
+    OPCODES = (_DATA_CODE, _IN_FULL_CODE)
 
     def __init__(
         self, model_id: int, received: "Callable[[int, int, bytes], None]", max_peers: int, key_index: int = 0
@@ -141,8 +147,14 @@ class SealedModel(Model):
         if len(peer.queue) + len(units) > MAX_QUEUED:
             return False
         peer.queue += units
-        self._next(now, address, peer)
+        self._next(now, peer)
         return True
+
+    def acquaint(self, now: int, address: int, ours: bytes, theirs: bytes) -> None:
+        """Both ends know these sealed messages: what is like them goes without its clear header at once."""
+        peer = self._peer(now, address)
+        peer.ours = Context(ours)
+        peer.theirs = Context(theirs)
 
     def waiting(self, address: int) -> int:
         """How many messages to `address` are queued or under way."""
@@ -150,52 +162,52 @@ class SealedModel(Model):
         return 0 if peer is None else len(peer.queue) + (peer.flight is not None)
 
     def receive(self, now: int, message: "Access", code: int, data: bytes) -> "bytes | None":
-        """Data, or an acknowledgment of ours."""
+        """Data, or the wish to have one in full."""
         if len(data) < 2:
             raise PeerError("a sealed model's message of %d bytes" % len(data))
         peer = self._peer(now, message.src)
         peer.heard_at = now
-        if code == _ACK_CODE:
-            self._acknowledged(now, message.src, peer, data[0], data[1])
+        if code == _IN_FULL_CODE:
+            self._wanted_in_full(now, peer, data)
             return None
-        number, kind = data[0], data[1]
-        mark = crc32(data) & 0xFFFFFF  # a peer that started anew may use an id again, for something else
+        kind = data[0]
+        mark = crc32(data) & 0xFFFFFF
         if mark in peer.recent:
             self.counts["twice"] += 1
-            return vendor_opcode(_ACK, COMPANY) + bytes((number, _TAKEN))
+            return None
         sealed: bytes | None = None
         if kind & _SHORT:
             try:
                 if peer.theirs is None:
                     raise PeerError("no context")
-                sealed = peer.theirs.restore(data[1:])
+                sealed = peer.theirs.restore(data)
             except PeerError:
-                return vendor_opcode(_ACK, COMPANY) + bytes((number, _WANTS_FULL))
+                return vendor_opcode(_IN_FULL, COMPANY) + data[:_SHORT_SIZE]
         elif kind == _KIND_FULL:
-            sealed = data[2:]
+            sealed = data[1:]
             peer.theirs = Context(sealed)
         elif kind == _KIND_FRAGMENT:
-            sealed = peer.assembler.feed(now, data[2:])
+            sealed = peer.assembler.feed(now, data[1:])
         else:
             raise PeerError("kind %d" % kind)
         peer.recent = peer.recent[-(_RECENT - 1) :] + [mark]
         if sealed is not None:
             self.counts["received"] += 1
             self._received(now, message.src, sealed)
-        return vendor_opcode(_ACK, COMPANY) + bytes((number, _TAKEN))
+        return None
 
     def poll(self, now: int) -> int:
         """Sends again what was not acknowledged; ms until the next such."""
         wait = 3600000
-        for address, peer in list(self.peers.items()):
+        for peer in list(self.peers.values()):
             flight = peer.flight
             if flight is None:
                 if not peer.queue:
                     continue
-                self._next(now, address, peer)
+                self._next(now, peer)
                 wait = min(wait, _RETRY_MS)
             elif now >= flight.due:
-                self._again(now, address, peer, flight)
+                self._again(now, peer, flight)
                 wait = min(wait, _RETRY_MS)
             else:
                 wait = min(wait, flight.due - now)
@@ -207,57 +219,64 @@ class SealedModel(Model):
             if len(self.peers) >= self._max_peers:
                 oldest = min(self.peers, key=lambda one: self.peers[one].heard_at)
                 del self.peers[oldest]
-            peer = self.peers[address] = Peer()
+            peer = self.peers[address] = Peer(address)
             peer.heard_at = now
-            if self.node is not None:  # ids of an earlier boot are not taken for ours
-                peer.last_id = self.node.random(1)[0]
         return peer
 
-    def _next(self, now: int, address: int, peer: Peer) -> None:
+    def _next(self, now: int, peer: Peer) -> None:
         if peer.flight is None and peer.queue:
-            peer.last_id = (peer.last_id + 1) & 0xFF
-            peer.flight = _Flight(peer.last_id, peer.queue.pop(0))
-            self._transmit(now, address, peer, peer.flight)
+            peer.flight = _Flight(peer, peer.queue.pop(0), self._done)
+            self._transmit(now, peer, peer.flight)
 
-    def _transmit(self, now: int, address: int, peer: Peer, flight: _Flight) -> None:
+    def _transmit(self, now: int, peer: Peer, flight: _Flight) -> None:
         kind, unit = flight.unit
         short = peer.ours.shorten(unit) if kind == _KIND_FULL and peer.ours is not None else None
-        body = bytes((kind,)) + unit if short is None else short
-        payload = vendor_opcode(_DATA, COMPANY) + bytes((flight.id,)) + body
+        flight.body = bytes((kind,)) + unit if short is None else short
+        payload = vendor_opcode(_DATA, COMPANY) + flight.body
         flight.due = now + _LOST_MS
         assert self.node is not None
         if self.node.keys.app(self.key_index) is None or not self.node.send(
-            now, address, self.key_index, payload, self.element, token=flight
+            now, peer.address, self.key_index, payload, self.element, token=flight, segmented=True
         ):
             flight.due = now + _RETRY_MS
             flight.tries -= 1  # it was not tried: there was no room
             return
         self.counts["sent"] += 1
 
-    def _again(self, now: int, address: int, peer: Peer, flight: _Flight) -> None:
+    def _again(self, now: int, peer: Peer, flight: _Flight) -> None:
         flight.tries += 1
+        assert self.node is not None
+        self.node.transport.cancel(now, flight)
         if flight.tries >= TRIES:
             self.counts["given_up"] += 1
             peer.flight = None
             peer.ours = None  # the peer may have started anew
-            self._next(now, address, peer)
+            self._next(now, peer)
             return
         self.counts["again"] += 1
-        self._transmit(now, address, peer, flight)
+        self._transmit(now, peer, flight)
 
-    def _acknowledged(self, now: int, address: int, peer: Peer, number: int, status: int) -> None:
+    def _done(self, now: int, peer: Peer) -> None:
+        """The message under way is whole at the peer."""
         flight = peer.flight
-        if flight is None or flight.id != number:
-            return
-        if self.node is not None:
-            self.node.transport.cancel(now, flight)
-        if status == _WANTS_FULL:
-            if peer.ours is not None:
-                peer.ours = None
-                self._transmit(now, address, peer, flight)
-            return
+        assert flight is not None
         kind, unit = flight.unit
         if kind == _KIND_FULL and (peer.ours is None or peer.ours.shorten(unit) is None):
             peer.ours = Context(unit)
+        peer.last = flight
         peer.flight = None
-        self._next(now, address, peer)
+        self._next(now, peer)
+
+    def _wanted_in_full(self, now: int, peer: Peer, start: bytes) -> None:
+        """The peer lacks the context of a message that began with `start`."""
+        flight = peer.flight
+        if flight is not None and flight.body.startswith(start):
+            assert self.node is not None
+            self.node.transport.cancel(now, flight)
+            peer.ours = None
+            self._transmit(now, peer, flight)
+        elif peer.last is not None and peer.last.body.startswith(start):
+            peer.queue.insert(0, peer.last.unit)
+            peer.last = None
+            peer.ours = None
+            self._next(now, peer)

@@ -1,0 +1,13 @@
+"""What goes wrong on the way into a mesh."""
+
+from __future__ import annotations
+
+from fieldline_gateway.errors import GatewayError
+
+
+class ProxyError(GatewayError):
+    """A proxy cannot be reached, or is none."""
+
+
+class NetworkFileError(GatewayError):
+    """The file with the mesh's keys is missing, wrong or cannot be written."""

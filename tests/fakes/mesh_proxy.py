@@ -1,0 +1,175 @@
+"""A mesh in one event loop, and bleak's way to its proxies: a backend of bleak's own interface whose air is a queue.
+
+Rules: what stands between BleakClient and a proxy's ATT server is made up here; everything on both sides of it
+ships. A value longer than ATT_MTU - 3 is an error, as it is on air.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from bleak.backends.characteristic import BleakGATTCharacteristic
+from bleak.backends.client import BaseBleakClient, NotifyCallback
+from bleak.backends.service import BleakGATTService, BleakGATTServiceCollection
+from bleak.exc import BleakError
+
+from fieldline_gateway.mesh.gatt import DATA_IN, DATA_OUT, SERVICE
+from fieldline_wire.mesh.advertiser import AD_MESSAGE
+from fieldline_wire.mesh.node import Node
+from fieldline_wire.mesh.proxy_server import Connection, ProxyServer
+
+STEP_S = 0.002
+Hears = Callable[[Node, Node], bool]
+
+
+class LiveRoom:
+    """Nodes that hear each other, in real time: `async with`."""
+
+    def __init__(self, *nodes: Node, hears: Hears = lambda sender, receiver: True) -> None:
+        self.nodes = list(nodes)
+        self.hears = hears
+        self.proxies: dict[str, LiveProxy] = {}
+
+    def add_proxy(self, address: str, node: Node, mtu: int = 23) -> LiveProxy:
+        self.proxies[address] = proxy = LiveProxy(node, mtu)
+        return proxy
+
+    def backend(self) -> type[BaseBleakClient]:
+        """What BleakClient takes as its backend."""
+        return type("Backend", (FakeBackend,), {"room": self})
+
+    async def __aenter__(self) -> LiveRoom:
+        self._task = asyncio.create_task(self._run())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            now = int(asyncio.get_running_loop().time() * 1000)
+            for node in self.nodes:
+                node.poll(now)
+                out = node.air.next(now)
+                if out is not None and out[0] == AD_MESSAGE:
+                    for other in self.nodes:
+                        if other is not node and self.hears(node, other):
+                            other.receive(now, out[1])
+            for proxy in self.proxies.values():
+                proxy.notify()
+            await asyncio.sleep(STEP_S)
+
+
+class LiveProxy:
+    """A proxy node with its ATT server."""
+
+    def __init__(self, node: Node, mtu: int) -> None:
+        self.mtu = mtu
+        self.server = ProxyServer(node)
+        self.clients: list[FakeBackend] = []
+        self.written: list[bytes] = []
+        self.up = True
+
+    def notify(self) -> None:
+        for client in self.clients:
+            assert client.connection is not None
+            values, client.connection.out = client.connection.out, []
+            for value in values:
+                assert len(value) <= self.mtu - 3
+                if client.notified is not None:
+                    client.notified(bytearray(value))
+
+    def cut(self) -> None:
+        """The radio link breaks."""
+        for client in list(self.clients):
+            client.lost()
+
+
+class FakeBackend(BaseBleakClient):
+    """A backend of bleak for the proxies of one room."""
+
+    room: LiveRoom
+
+    def __init__(self, address: Any, **kwargs: Any) -> None:
+        super().__init__(address, **{k: kwargs[k] for k in ("disconnected_callback", "timeout")})
+        self.proxy: LiveProxy | None = None
+        self.connection: Connection | None = None
+        self.notified: NotifyCallback | None = None
+
+    @property
+    def mtu_size(self) -> int:
+        assert self.proxy is not None
+        return self.proxy.mtu
+
+    @property
+    def is_connected(self) -> bool:
+        return self.connection is not None
+
+    async def connect(self, pair: bool, **kwargs: Any) -> None:
+        proxy = self.room.proxies.get(self.address)
+        if proxy is None or not proxy.up:
+            raise BleakError(f"Device with address {self.address} was not found")
+        connection = proxy.server.connect(proxy.mtu)
+        if connection is None:
+            raise BleakError("connection refused")
+        self.proxy, self.connection = proxy, connection
+        proxy.clients.append(self)
+        self.services = BleakGATTServiceCollection()
+        service = BleakGATTService(None, 1, SERVICE)
+        self.services.add_service(service)
+        for handle, uuid, can in ((2, DATA_IN, "write-without-response"), (4, DATA_OUT, "notify")):
+            self.services.add_characteristic(
+                BleakGATTCharacteristic(None, handle, uuid, [can], lambda: proxy.mtu - 3, service)  # type: ignore[list-item]
+            )
+
+    async def disconnect(self) -> None:
+        if self.proxy is not None and self.connection is not None:
+            self.proxy.server.disconnect(self.connection)
+            self.proxy.clients.remove(self)
+            self.connection = None
+
+    def lost(self) -> None:
+        assert self.proxy is not None and self.connection is not None
+        self.proxy.server.disconnect(self.connection)
+        self.proxy.clients.remove(self)
+        self.connection = None
+        if self._disconnected_callback is not None:
+            self._disconnected_callback()
+
+    async def write_gatt_char(
+        self, characteristic: BleakGATTCharacteristic, data: Any, response: bool
+    ) -> None:
+        if self.proxy is None or self.connection is None:
+            raise BleakError("Not connected")
+        assert characteristic.uuid == DATA_IN and not response and len(data) <= self.proxy.mtu - 3
+        await asyncio.sleep(0)
+        self.proxy.written.append(bytes(data))
+        now = int(asyncio.get_running_loop().time() * 1000)
+        self.proxy.server.receive(now, self.connection, bytes(data))
+
+    async def start_notify(
+        self, characteristic: BleakGATTCharacteristic, callback: NotifyCallback, **kwargs: Any
+    ) -> None:
+        assert characteristic.uuid == DATA_OUT
+        self.notified = callback
+
+    async def stop_notify(self, characteristic: BleakGATTCharacteristic) -> None:
+        self.notified = None
+
+    async def pair(self, *args: Any, **kwargs: Any) -> None:
+        raise NotImplementedError
+
+    async def unpair(self) -> None:
+        raise NotImplementedError
+
+    async def read_gatt_char(self, *args: Any, **kwargs: Any) -> bytearray:
+        raise NotImplementedError
+
+    async def read_gatt_descriptor(self, *args: Any, **kwargs: Any) -> bytearray:
+        raise NotImplementedError
+
+    async def write_gatt_descriptor(self, *args: Any, **kwargs: Any) -> None:
+        raise NotImplementedError
