@@ -49,7 +49,7 @@ def _chosen(board, region) -> tuple:
     journal = SlotJournal(region)
     journal.mount()
     slot = choose(journal, lambda slot, sequence, key: slot_sound(*slots[slot], sequence, key))  # pyright: ignore[reportCallIssue]
-    state = IDLE if journal.record is None else journal.record.state
+    state = IDLE if journal.record is None else journal.record.state  # pyright: ignore[reportAttributeAccessIssue]
     if slot != SLOT_FILES:
         if state == TRIAL:
             import machine
