@@ -270,9 +270,14 @@ class Rollout:
         return []
 
     def _progress(self, node: Node, state: str, percent: int, now: float) -> list[Decision]:
-        """On its way; progress is no decision, but silence is counted from it."""
+        """On its way; progress is no decision, but silence is counted from it.
+
+        Who fell silent is heard again when it is further than it was: to say the same again is no progress.
+        """
+        was_out = node.state in (FAILED, SILENT)
+        if was_out and percent <= node.percent:
+            return []
         if (node.state, node.percent) != (state, percent):
-            was_out = node.state in (FAILED, SILENT)
             node.state, node.percent, node.since = state, percent, now
             self.dirty.add(node.id)
             if was_out:

@@ -277,6 +277,13 @@ def test_a_node_that_falls_out_of_the_release_later_counts() -> None:
     assert site.said("node-left") and site.rollout.state in (model.RETURNED, model.RETURNING)
 
 
+def test_a_node_that_stands_still_and_says_so_is_silent_for_good() -> None:
+    limits = Limits(success=0.7, failure=0.3, soak_s=0, silence_s=300, tries=1)
+    site = Site(fleet(40, n039="deaf"), ["n000"], limits=limits)
+    assert site.run() == model.DONE
+    assert len(site.said("node-silent")) == 1 and not site.said("node-heard-again")
+
+
 def test_a_refusal_is_tried_again_as_often_as_the_plan_says() -> None:
     limits = Limits(soak_s=0, silence_s=1000, tries=3)
     site = Site(fleet(4, n000="refuses"), ["n000"], limits=limits)
