@@ -21,7 +21,7 @@ class ZlibInflater:
 
     def read(self, count):
         try:
-            while True:
+            while not self._unpacker.eof:
                 if self._unpacker.unconsumed_tail:
                     data = self._unpacker.unconsumed_tail
                 else:
@@ -31,6 +31,7 @@ class ZlibInflater:
                 found = self._unpacker.decompress(data, count)
                 if found or not data:
                     return found
+            return b""
         except zlib.error:
             raise Refused(DELTA_MALFORMED, "not deflated bytes") from None
 
