@@ -8,6 +8,10 @@ try:
 
     start = select()  # main.py tells the node
     del select
+
+    import gc
+
+    gc.collect()  # what the selector needed lies where the node's code is to go
 except Exception as error:  # noqa: BLE001 - the node's first line: whatever it is, main.py follows
     import sys
 

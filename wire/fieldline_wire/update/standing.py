@@ -3,12 +3,15 @@
 Rules: small, for it stays in a node's memory; it says what the slot journal and the slots' heads say.
 """
 
+from fieldline_wire.codes import const
 from fieldline_wire.errors import PeerError
 from fieldline_wire.update.codes import IDLE, NONE, OK_CONFIRMED, SECTOR, SLOT_FILES, TRIAL
-from fieldline_wire.update.envelope import MAX_ENVELOPE, content, head_facts
+from fieldline_wire.update.envelope import content, head_facts
 from fieldline_wire.update.heads import read_head
 from fieldline_wire.update.messages import Status
 from fieldline_wire.update.slots import PAYLOAD_NONE, Record
+
+_BEGIN = const(512)  # bytes of an envelope that hold its manifest: update.md 3.1
 
 
 def status(record, slots, who, vendor: str) -> Status:  # type: ignore[no-untyped-def]
@@ -50,7 +53,7 @@ def image_in(slots, slot: int) -> "tuple[int, bytes] | None":  # type: ignore[no
     """(size, digest) of the image in a slot that was verified; None where the file system is meant."""
     if slot == SLOT_FILES:
         return None
-    head = bytearray(MAX_ENVELOPE)
+    head = bytearray(_BEGIN)
     slots[slot][0].readinto(0, head)
     try:
         _, size, digest = head_facts(content(bytes(head))[0])

@@ -11,6 +11,7 @@ from fieldline_wire.update.codes import (
     ABORTED,
     BUSY,
     FLASH,
+    MEMORY,
     NONE,
     OBJECT_ENVELOPE,
     OBJECT_PAYLOAD,
@@ -147,6 +148,9 @@ class Updater:
             self._refuse(refused.reason)
         except FlashError:
             self._refuse(FLASH)
+        except MemoryError:  # the node lives on without this update
+            self._job = None
+            self._refuse(MEMORY)
         return True
 
     def status(self) -> Status:

@@ -3,6 +3,7 @@
 Rules: names of modules stand here as text, so that nothing is imported before load().
 """
 
+import gc
 import sys
 
 import fieldline_board as board  # pyright: ignore[reportMissingImports] - made by the build
@@ -33,6 +34,7 @@ class Loader:
 
     def load(self):
         """The port of updates; None where nobody is trusted with them. OSError, FlashError."""
+        gc.collect()  # so that the code goes where garbage is
         from fieldline_node.drivers.micropython.updates import open_updates
 
         return open_updates(board, self._node, self._random)
