@@ -377,6 +377,6 @@ def case_too_little_memory():
 
     node, gateway = site()
     node.updater._inflate = full
-    same(gateway.refused(material.releases["deflated"]), codes.MEMORY, "no memory for the inflater")
+    same(gateway.refused(material.releases["delta"]), codes.MEMORY, "no memory for the inflater")
     still(node)
     assert gateway.offer(material.releases["full"])
