@@ -68,9 +68,9 @@ def root_file(document: Root, signers: tuple[str, ...]) -> bytes:
     return sign_root(document, [keys(name) for name in signers])
 
 
-def image(name: str, kilobytes: int = 6) -> bytes:
-    """A small app whose module says its name; most of it is the same in all."""
-    same = Random(5).randbytes(kilobytes * 700)
+def image(name: str, kilobytes: int = 6, entropy: int = 8) -> bytes:
+    """A small app whose module says its name; most of it is the same in all. `entropy`: bits a byte."""
+    same = bytes(each >> (8 - entropy) for each in Random(5).randbytes(kilobytes * 700))
     files = {f"app/part{i}.mpy": same[i * 700 : i * 700 + 700] for i in range(kilobytes)}
     files["app/name.txt"] = name.encode()
     return build_image(files)

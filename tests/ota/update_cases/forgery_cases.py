@@ -369,3 +369,14 @@ def put(region, content):
     for at in range(0, len(content), 4096):
         region.erase(at // 4096)
         region.program(at, content[at : at + 4096])
+
+
+def case_too_little_memory():
+    def full(read, size, bits):
+        raise MemoryError
+
+    node, gateway = site()
+    node.updater._inflate = full
+    same(gateway.refused(material.releases["delta"]), codes.MEMORY, "no memory for the inflater")
+    still(node)
+    assert gateway.offer(material.releases["full"])
