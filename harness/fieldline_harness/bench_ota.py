@@ -162,7 +162,9 @@ async def _verification(image: Path) -> list[Figure]:
     """Seconds and heap of both signatures on the chip."""
     speed: Any = importlib.import_module("tests.ota.speed")
     said = await speed.measure(image)
-    values = {name: int(value) for name, value in re.findall(r"(\w+)=(\d+)", said)}
+    values: dict[str, int] = {}
+    for name, value in re.findall(r"(\w+)=(\d+)", said):  # the code is told twice: loaded, then there already
+        values[name] = max(values.get(name, 0), int(value))
     return [
         Figure("ota.verify_lms_s", values["lms_us"] / 1e6, "s", f"limit 0.2; {SIMULATED}"),
         Figure("ota.verify_ed25519_s", values["ed25519_us"] / 1e6, "s", f"limit 1.6; {SIMULATED}"),
