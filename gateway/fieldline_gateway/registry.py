@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from fieldline_gateway.errors import RegistryError, UsageError
+from fieldline_host.sqlite import immediate
 
 KEY_BYTES = 16
 """AES-128 (wire.md 3.1)."""
@@ -308,15 +309,8 @@ class Registry:
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """All or nothing, on disk when it is left."""
-        with self._wrapped() as db:
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                yield db
-                db.execute("COMMIT")
-            except BaseException:
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
-                raise
+        with self._wrapped() as db, immediate(db):
+            yield db
 
     @contextmanager
     def _wrapped(self) -> Iterator[sqlite3.Connection]:

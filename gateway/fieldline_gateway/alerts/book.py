@@ -16,6 +16,7 @@ from typing import Any
 
 from fieldline_gateway.alerts.model import KINDS, LATCHED, Change, Clear, Event, Raise
 from fieldline_gateway.errors import GatewayError, UsageError
+from fieldline_host.sqlite import immediate
 
 MAX_EVENTS = 10_000
 """Events that wait for notifiers; beyond it the oldest go, are counted as lost, and the next message says so."""
@@ -255,15 +256,8 @@ class Book:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._wrapped() as db:
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                yield db
-                db.execute("COMMIT")
-            except BaseException:
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
-                raise
+        with self._wrapped() as db, immediate(db):
+            yield db
 
     @contextmanager
     def _wrapped(self) -> Iterator[sqlite3.Connection]:

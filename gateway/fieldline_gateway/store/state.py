@@ -18,6 +18,7 @@ from fieldline_gateway.store.reading import Part
 from fieldline_gateway.store.record import Hole
 from fieldline_gateway.store.summary import NumberRange
 from fieldline_gateway.store.unread import Saved
+from fieldline_host.sqlite import immediate
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS cursor (sink TEXT, cls INTEGER, seq INTEGER NOT NULL, PRIMARY KEY (sink, cls));
@@ -140,14 +141,8 @@ class StoreState:
     def _transaction(self, synchronous: str) -> Iterator[sqlite3.Connection]:
         with self._wrapped() as db:
             db.execute(f"PRAGMA synchronous={synchronous}")
-            db.execute("BEGIN IMMEDIATE")
-            try:
+            with immediate(db):
                 yield db
-                db.execute("COMMIT")
-            except BaseException:
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
-                raise
 
     @contextmanager
     def _wrapped(self) -> Iterator[sqlite3.Connection]:

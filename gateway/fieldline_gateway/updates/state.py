@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fieldline_gateway.updates.catalogue import UpdatesError
+from fieldline_host.sqlite import immediate
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS node (
@@ -72,15 +73,8 @@ class UpdateState:
             (row.id, row.status, row.heard_ms, row.serving, row.offered, row.token, row.refused, row.reason)
             for row in rows
         ]
-        with self._wrapped() as db:
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                db.executemany("INSERT OR REPLACE INTO node VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
-                db.execute("COMMIT")
-            except BaseException:
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
-                raise
+        with self._wrapped() as db, immediate(db):
+            db.executemany("INSERT OR REPLACE INTO node VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
 
     @contextmanager
     def _wrapped(self) -> Iterator[sqlite3.Connection]:

@@ -20,6 +20,7 @@ from typing import Any
 
 from fieldline_host.chain import Entry, tail
 from fieldline_host.chainlog import ChainError, ChainLog
+from fieldline_host.sqlite import immediate
 from fieldline_ota.errors import OtaError, UsageError
 from fieldline_ota.rollout.engine import Rollout
 from fieldline_ota.rollout.model import Decision, Node, Plan
@@ -170,15 +171,8 @@ class RolloutStore:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._wrapped() as db:
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                yield db
-                db.execute("COMMIT")
-            except BaseException:
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
-                raise
+        with self._wrapped() as db, immediate(db):
+            yield db
 
     @contextmanager
     def _wrapped(self) -> Iterator[sqlite3.Connection]:
