@@ -33,7 +33,8 @@ from tests.system.chain import CLASS_NAMES, LOSSY
 from tests.system.field_node import FieldNode
 
 PER_LINE = 7
-WITHIN_S = 300.0
+WITHIN_S = 150.0
+"""On a machine that is very busy; a rollout to fifty nodes takes 40 s."""
 _TICK_S = 0.01
 
 
