@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -12,37 +11,13 @@ from update_cases.cutting import Cutter, Update, Wrong
 from update_cases.site import Material, Site
 
 from fieldline_wire.errors import FlashError
-from fieldline_wire.update import ed25519, lms, slots
+from fieldline_wire.update import slots
 from fieldline_wire.update.codes import PENDING
 from fieldline_wire.update.receive import Receiver
 from fieldline_wire.update.slots import SlotJournal
+from tests.ota.remembered import remembered
 
 TARGETS = ("full", "delta", "deflated")
-
-
-@contextmanager
-def remembered() -> Iterator[None]:
-    """A signature that was judged once is remembered, as thousands of nodes judge the same ones."""
-    judged: dict[tuple[bytes, ...], Any] = {}
-
-    def verify(key: bytes, message: bytes, signature: bytes) -> Any:
-        place = (bytes(key), bytes(message), bytes(signature))
-        if place not in judged:
-            judged[place] = of_lms(key, message, signature)
-        return judged[place]
-
-    def steps(key: bytes, message: bytes, signature: bytes) -> Iterator[Any]:
-        place = (bytes(key), bytes(message), bytes(signature))
-        if place not in judged:
-            judged[place] = list(of_ed25519(key, message, signature))[-1]
-        yield None
-        yield judged[place]
-
-    of_lms, of_ed25519 = lms.verify, ed25519.steps
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lms, "verify", verify)
-        patch.setattr(ed25519, "steps", steps)
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -144,7 +144,7 @@ class Chain:
             await board.power.off()
         found: dict[Key, int] = {}
         for node, board in self.boards.items():
-            outbox = _mounted(await board.flash.read("state"), await board.flash.read("outbox"))
+            outbox = mounted(await board.flash.read("state"), await board.flash.read("outbox"))
             for cls, name in enumerate(CLASS_NAMES):
                 if outbox.next(cls) > 1:
                     found[node.hex(), outbox.stream, name] = outbox.next(cls) - 1
@@ -167,7 +167,7 @@ class Chain:
             return self.subscriber.ledger.count()[0]
 
 
-def _mounted(state: bytes, kept: bytes) -> Outbox:
+def mounted(state: bytes, kept: bytes) -> Outbox:
     """The node's own outbox code over a copy of its flash."""
     journal = Journal(FakeFlash(len(state) // SECTOR, data=state))
     journal.mount()

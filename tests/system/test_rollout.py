@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import importlib.metadata
-import io
 import json
 from collections.abc import Callable
-from contextlib import AsyncExitStack, redirect_stderr, redirect_stdout
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,13 +25,12 @@ from fieldline_gateway.control import ask
 from fieldline_gateway.errors import UsageError
 from fieldline_harness.gateway_process import GatewayProcess
 from fieldline_host.chain import verify
-from fieldline_ota import sealed, tree
-from fieldline_ota.cli import main
+from fieldline_ota import tree
 from fieldline_wire.update import codes
 from tests.ota.host.tuf_site import served
 from tests.ota.releases import Repo
+from tests.ota.rollout_desk import Desk, cheap_secrets
 
-PASSPHRASE = "correct horse"
 WITHIN_S = 240.0
 KEY = bytes(range(16))
 
@@ -72,18 +70,8 @@ class Field:
             f'[updates]\nrepository = "{url}"\nroot = "{repo.root_file}"\ncheck_s = 10\nshare_percent = 90\n',
         )
         self.gateway.enroll(dict.fromkeys(self.boards, KEY))
-        (folder / "fleet.tokens").write_bytes(sealed.seal(bytes(range(32)), PASSPHRASE.encode()))
-        (folder / "ota.toml").write_text(
-            f'repo = "{repo.folder}"\nstate = "rollouts"\ntokens = "fleet"\n'
-            f'[[gateway]]\nname = "here"\nsocket = "{self.gateway.data / "control.sock"}"\n'
-        )
-
-    async def ota(self, *words: str, status: int = 0) -> str:
-        said = io.StringIO()
-        with redirect_stdout(said), redirect_stderr(said):
-            code = await asyncio.to_thread(main, [*words, "-c", str(self.folder / "ota.toml")])
-        assert code == status, said.getvalue()
-        return said.getvalue()
+        desk = Desk(folder, repo, self.gateway.data / "control.sock")
+        self.ota, self.audit = desk.ota, desk.audit
 
     def nodes(self) -> list[dict[str, Any]]:
         """What the gateway knows of their updates; nothing while it starts."""
@@ -102,18 +90,14 @@ class Field:
 @pytest.mark.soak  # three minutes: run it with -m soak
 @pytest.mark.vm
 @pytest.mark.timeout(900)
-def test_a_good_release_arrives_and_a_crashing_one_stops_at_the_canary(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sealed, "LOG2_N", 4)
-    monkeypatch.setenv("FIELDLINE_OTA_PASSPHRASE", PASSPHRASE)
+def test_a_good_release_arrives_and_a_crashing_one_stops_at_the_canary(tmp_path: Path) -> None:
     repo = Repo(tmp_path / "repo", datetime.now(UTC))
     repo.root("ann", "ben", "cay")
     good = image(tmp_path / "good", "0.2.0")
     repo.publish_image(2, good, "0.2.0")
     repo.publish_image(3, image(tmp_path / "bad", "0.3.0", crash), "0.3.0")
     repo.publish_image(4, good, "0.2.0")
-    with served(repo.folder) as url:
+    with served(repo.folder) as url, cheap_secrets():
         asyncio.run(_scenario(Field(tmp_path, repo, url, 2)))
 
 
@@ -139,6 +123,6 @@ async def _scenario(field: Field) -> None:
         assert "is returned: ring 50%: 1 of 1 nodes failed" in said
         assert [node["running"] for node in field.nodes()] == [2, 2]
         assert sorted(node["reason"] for node in field.nodes())[0] == codes.TRIES_USED
-        assert not verify(field.folder / "rollouts" / "audit").faults
+        assert not verify(field.audit).faults
         nodes = ask(field.gateway.data / "control.sock", "status")["nodes"]
         assert len(nodes) == len(field.boards)

@@ -6,12 +6,10 @@ Nodes are simulated as far as a boot goes; all that judges offers, signatures an
 from __future__ import annotations
 
 import asyncio
-import io
 import json
 import os
 import signal
-import sys
-from contextlib import asynccontextmanager, redirect_stderr, redirect_stdout
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +20,6 @@ from fieldline_gateway.errors import UsageError
 from fieldline_gateway.registry import Registry
 from fieldline_host.ccm import AesCcm
 from fieldline_host.chain import tail, verify
-from fieldline_ota import sealed
-from fieldline_ota.cli import main
 from fieldline_wire.seal import open_sealed, peek
 from fieldline_wire.serial import KIND_SEALED, encode
 from fieldline_wire.update import codes
@@ -31,9 +27,7 @@ from tests.fakes.gateway_site import Gateway, Wire, until
 from tests.gateway.updates.updating_node import UpdatingNode
 from tests.ota.host.tuf_site import served
 from tests.ota.releases import Repo
-
-OTA = (sys.executable, "-m", "fieldline_cli.main", "ota")
-PASSPHRASE = "correct horse"
+from tests.ota.rollout_desk import Desk, cheap_secrets
 
 
 class UpdatingWire(Wire):
@@ -69,26 +63,8 @@ class Site:
             file.write(
                 f'[updates]\nrepository = "{url}"\nroot = "{repo.root_file}"\ncheck_s = 10\nshare_percent = 90\n'
             )
-        (folder / "keys").mkdir()
-        (folder / "keys" / "fleet.tokens").write_bytes(sealed.seal(bytes(range(32)), PASSPHRASE.encode()))
-        (folder / "ota.toml").write_text(
-            f'repo = "{repo.folder}"\nstate = "rollouts"\ntokens = "keys/fleet"\n'
-            f'[[gateway]]\nname = "here"\nsocket = "{self.socket}"\n'
-        )
-
-    async def ota(self, *words: str, status: int = 0) -> str:
-        """The command in this process: starting another one takes a second."""
-        said = io.StringIO()
-        with redirect_stdout(said), redirect_stderr(said):
-            code = await asyncio.to_thread(main, [*words, "-c", str(self.folder / "ota.toml")])
-        assert code == status, said.getvalue()
-        return said.getvalue()
-
-    async def start_ota(self, *words: str) -> asyncio.subprocess.Process:
-        return await asyncio.create_subprocess_exec(
-            *OTA, *words, "-c", str(self.folder / "ota.toml"),
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-        )  # fmt: skip
+        desk = Desk(folder, repo, self.socket)
+        self.ota, self.start_ota = desk.ota, desk.start_ota
 
     def told(self, operation: str, **arguments: Any) -> Any:
         return ask(self.socket, operation, arguments)
@@ -115,9 +91,7 @@ class Site:
 
 @asynccontextmanager
 async def site(folder: Path, repo: Repo, count: int) -> Any:
-    with served(repo.folder) as url, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sealed, "LOG2_N", 4)
-        patch.setenv("FIELDLINE_OTA_PASSPHRASE", PASSPHRASE)
+    with served(repo.folder) as url, cheap_secrets():
         made = Site(folder, repo, url, count)
         for wire in made.wires:
             wire.plug()

@@ -62,18 +62,20 @@ class Material:
 class Who:
     """What the updater is told of the node."""
 
-    def __init__(self, token_key):
-        self.node = NODE
+    def __init__(self, node, token_key, abi):
+        self.node = node
         self.token_key = token_key
         self.board = "pico_w"
         self.component = 0
-        self.abi = 0x1106  # version 6.1, an architecture of its own
+        self.abi = abi
 
 
 class Site:
     """A node; boot() first. `running`: the slot that this boot runs."""
 
     journal_class = SlotJournal
+    node = NODE
+    abi = 0x1106  # version 6.1, an architecture of its own
 
     def __init__(self, trust, flash=None, extra=0, sectors=SLOT_SECTORS, seed=1):
         self.sectors = sectors
@@ -109,13 +111,16 @@ class Site:
         if self.journal.record is None:
             self.journal.write(blank(self.random(8), 1))
         token_key, document = unpack_trust(self.trust)
-        roots = Roots(region, 2)
-        roots.load(document)
-        slots = [self.slot(0), self.slot(1)]
-        self.updater = Updater(
-            Who(token_key), self.journal, roots, slots, self.random, lambda: self.unix, Inflater
-        )
+        self.who = Who(self.node, token_key, self.abi)
+        self.roots = Roots(region, 2)
+        self.roots.load(document)
+        self.slots = [self.slot(0), self.slot(1)]
+        self.updater = self.make_updater(lambda: self.unix, self.random)
         self.updater.load()
+
+    def make_updater(self, unix, random):
+        """This boot's updater, to be loaded."""
+        return Updater(self.who, self.journal, self.roots, self.slots, random, unix, Inflater)
 
     def random(self, count):
         """Never the same twice for one seed and one number of records."""
