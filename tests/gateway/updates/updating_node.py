@@ -6,10 +6,8 @@ chunks, signatures and digests is the node's own code.
 
 from __future__ import annotations
 
-import zlib
 from typing import Any
 
-from fieldline_wire.errors import Refused
 from fieldline_wire.messages import Hello
 from fieldline_wire.update import codes
 from fieldline_wire.update.messages import Abort, Ask, Chunk, Offer, Want
@@ -18,46 +16,12 @@ from fieldline_wire.update.slots import PAYLOAD_NONE, Record, SlotJournal
 from fieldline_wire.update.standing import confirm
 from fieldline_wire.update.trust import unpack_trust
 from fieldline_wire.update.updater import Updater
+from tests.fakes.flash import FakeFlash
 from tests.fakes.gateway_node import FakeNode
+from tests.fakes.inflate import Inflater
 
 SLOT_SECTORS = 8
 TYPES = {each.TYPE: each for each in (Offer, Chunk, Ask, Abort)}
-
-
-class Memory:
-    """A region of flash: a program takes bits from 1 to 0."""
-
-    sector_size = codes.SECTOR
-
-    def __init__(self, sectors: int) -> None:
-        self.sectors = sectors
-        self._data = bytearray(b"\xff" * (sectors * codes.SECTOR))
-
-    def readinto(self, at: int, buffer: Any) -> None:
-        buffer[:] = self._data[at : at + len(buffer)]
-
-    def program(self, at: int, data: bytes) -> None:
-        for i, byte in enumerate(data):
-            self._data[at + i] &= byte
-
-    def erase(self, sector: int) -> None:
-        self._data[sector * codes.SECTOR : (sector + 1) * codes.SECTOR] = b"\xff" * codes.SECTOR
-
-
-class Inflater:
-    """The inflater port of wire's delta.py."""
-
-    def __init__(self, read: Any, size: int, bits: int) -> None:
-        self._rest = read(0, size)
-        self._unpacker = zlib.decompressobj(-bits)
-
-    def read(self, count: int) -> bytes:
-        try:
-            found = self._unpacker.decompress(self._rest, count)
-        except zlib.error:
-            raise Refused(codes.DELTA_MALFORMED, "not deflated bytes") from None
-        self._rest = self._unpacker.unconsumed_tail
-        return found
 
 
 class _Who:
@@ -78,14 +42,14 @@ class UpdatingNode(FakeNode):
         self.lost = 0
         self.chunks = 0
         token_key, document = unpack_trust(trust)
-        region = Memory(4)
+        region = FakeFlash(4)
         self._journal = SlotJournal(region)
         self._journal.mount()
         start = (codes.IDLE, 0, codes.SLOT_FILES, 0, 0, codes.NONE, 0, 0, self._random(8), 0, PAYLOAD_NONE)
         self._journal.write(Record(*start, 0, bytes(32), 0, 0, bytes(56), 0, bytes(56), 0, 1))
         self.roots = Roots(region, 2)
         self.roots.load(document)
-        slots = [(Memory(1), Memory(SLOT_SECTORS)) for _ in range(2)]
+        slots = [(FakeFlash(1), FakeFlash(SLOT_SECTORS)) for _ in range(2)]
         self.updater = Updater(
             _Who(self.id, token_key, board), self._journal, self.roots, slots, self._random, lambda: unix, Inflater
         )  # fmt: skip
