@@ -135,7 +135,8 @@ def test_one_gateway_of_two_is_replaced_by_an_empty_one(tmp_path: Path) -> None:
             living.cancel()
             readings, repeats, in_gaps = judge.ledger.count()
             print(f"\n{readings} readings, {repeats} repeats removed, {in_gaps} in gaps")
-            assert (found, in_gaps) == ([], 0) and repeats > 100, "both gateways were heard"
+            assert (found, in_gaps) == ([], 0)
+            assert repeats, "both gateways were heard"  # how often says how busy the machine was
             assert readings == sum(given.values())
             status = await third.gateway.status()
             assert status["nodes"] and not status["refused"].get("clone")
