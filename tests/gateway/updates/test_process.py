@@ -147,7 +147,16 @@ async def test_a_rollout_over_kills_and_another_that_crashes_and_goes_back(
         made.nodes[1].crashes = made.nodes[2].crashes = {2}
         words = ("--back", "3", "--ring", "100%", "--failure", "0.4", "--soak", "0")
         await made.ota("rollout", "start", "pico_w", "2", *words)
-        said = await made.ota("rollout", "run", "2", "--interval", "0.1", status=1)
+        for wire in made.wires[1:]:
+            wire.deaf = True  # until the first one has the release, which it is to give back
+        carried = asyncio.create_task(made.ota("rollout", "run", "2", "--interval", "0.1", status=1))
+        await until(lambda: made.nodes[0].status().running == 2)
+        for wire in made.wires[1:]:
+            wire.deaf = False
+        while not carried.done():
+            made.nudge()
+            await asyncio.wait([carried], timeout=1)
+        said = await carried
         assert "is returned: ring 100%: 2 of 3 nodes failed" in said
         assert [node.status().running for node in made.nodes] == [3, 1, 1]
         assert [node.status().reason for node in made.nodes[1:]] == [codes.TRIES_USED] * 2
