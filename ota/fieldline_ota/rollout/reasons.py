@@ -34,6 +34,7 @@ REASONS = {
     25: "the image is no ROMFS within bounds",
     26: "flash did not take it",
     27: "aborted by a gateway",
+    28: "too little memory for it on this node",
     30: "the root file is malformed",
     31: "the root's version is not the next",
     32: "too few holders signed the root",
