@@ -52,9 +52,9 @@ class Wire:
 
     def acknowledged(self, first: int, last: int) -> bool:
         return any(
-            isinstance(ack, Ack) and ack.cls == LIVE and settled(ack, first, last)
+            settled(ack, first, last)
             for ack in self.heard
-            if ack.stream == self.node.stream  # type: ignore[attr-defined]
+            if isinstance(ack, Ack) and ack.cls == LIVE and ack.stream == self.node.stream
         )
 
     def _read(self) -> None:

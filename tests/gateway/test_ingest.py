@@ -322,6 +322,9 @@ def test_a_hello_is_answered_with_time_an_ack_for_each_class_and_the_desired_con
     assert [config for config in heard if isinstance(config, Config)] == [desired]
     assert site.store.records[0].kind == KIND_HELLO
     site.hears(node.hello(config_version=5))
+    assert desired in node.hear(site.ingest.downlinks.take()), "it has them; its answer was lost on the way"
+    site.hears(node.seal(Config(5, [(0xFF, 1, 500)], reported=True).to_bytes()))
+    site.hears(node.hello(config_version=5))
     assert not any(isinstance(message, Config) for message in node.hear(site.ingest.downlinks.take()))
 
 

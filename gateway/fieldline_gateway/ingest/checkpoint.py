@@ -100,7 +100,8 @@ def replay(ingest: Ingest, records: Iterable[Record]) -> None:
             _replay_hello(state, record)
         elif record.kind == KIND_CONFIG:
             with suppress(PeerError):  # written by another version of this program; the node says it again
-                ingest.reported[record.node] = Config.from_bytes(record.payload)
+                ingest.reported[record.node] = config = Config.from_bytes(record.payload)
+                state.config_version = config.version
         elif record.kind in (KIND_REPORT, KIND_GAP):
             if record.stream not in state.streams and record.stream not in state.ended:
                 state.begin_stream(record.stream)

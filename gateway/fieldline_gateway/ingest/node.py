@@ -226,7 +226,10 @@ class NodeState:
         """Keep what a Hello in the current stream says."""
         self._hello_waits = False
         self.hello = payload
-        self.config_version = hello.config_version
+        if self.config_version is None or hello.config_version < self.config_version:
+            self.config_version = (
+                hello.config_version
+            )  # a later one it has to tell by a Config, settings and all
         stream = self.current()
         for cls, next_number, oldest in hello.classes:
             state = stream[cls]

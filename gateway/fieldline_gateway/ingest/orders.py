@@ -123,15 +123,23 @@ class Orders:
             if told is None or told[0] != first or now.mono_ms - told[1] >= RETRY_MS:
                 self._tell_command(now, state)
         desired = self.desired.get(node)
-        if desired is not None and desired[0] != state.config_version:
+        if desired is not None:
             version, told_ms = self._told_config.get(node, (None, None))
-            if version != desired[0] or (told_ms is not None and now.mono_ms - told_ms >= RETRY_MS):
+            if version != desired[0]:
+                due = desired[0] != state.config_version
+            else:
+                due = told_ms is not None and now.mono_ms - told_ms >= RETRY_MS
+            if due:
                 self._tell_config(now, state)
 
     def greeted(self, now: Moment, state: NodeState, config_version: int) -> None:
-        """The node said Hello, and which version of its settings it has (wire.md 6.4)."""
+        """The node said Hello, and which version of its settings it has (wire.md 6.4).
+
+        It is told them where it has others, and where its answer that it has these never came: that was lost with the
+        gateway before, and the twin would differ from the node for ever.
+        """
         desired = self.desired.get(state.node.id)
-        if desired is not None and desired[0] != config_version:
+        if desired is not None and not desired[0] == config_version == state.config_version:
             self._tell_config(now, state)
         self._tell_command(now, state)
 

@@ -213,6 +213,7 @@ class Ingest:
     def _config(self, came: Came, config: Config) -> None:
         node = came.header.node
         came.state.config_version = config.version
+        self.changed.add(node)
         self.reported[node] = config
         self.orders.configured(node, config)
         if config.refused is not None:
