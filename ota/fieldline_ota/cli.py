@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from fieldline_ota import bundle, desk, keystore, rollout_cli, tokens
 from fieldline_ota.errors import OtaError, UsageError
@@ -65,6 +66,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     parts = parser.add_subparsers(metavar="COMMAND", required=True)
 
+    _add_keygen(parts)
+    _add_build(parts)
+    _add_sign(parts)
+    _add_verify(parts)
+    _add_publish(parts)
+    _add_rotate(parts)
+    _add_revoke(parts)
+    rollout_cli.add_commands(parts)
+    return parser
+
+
+def _add_keygen(parts: Any) -> None:
     keygen = add_command(parts, "keygen", _keygen, "make a key: an LMS and Ed25519 pair", "keys/ann")
     keygen.add_argument(
         "path", type=Path, metavar="KEY", help="where: KEY.pub, KEY.ed25519, KEY.lms are made"
@@ -75,6 +88,8 @@ def _parser() -> argparse.ArgumentParser:
     keygen.add_argument("--token", metavar="LABEL", help="which token of it")
     add_secrets(keygen)
 
+
+def _add_build(parts: Any) -> None:
     build = add_command(
         parts, "build", _build, "make an unsigned release of a folder of built files",
         "build/pico_w --out release-7 --vendor acme --board pico_w --sequence 7 --firmware 1.4.0"
@@ -98,6 +113,8 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--base", type=Path, action="append", default=[], metavar="RELEASE",
                        help="make a delta from this release, too; may be repeated")  # fmt: skip
 
+
+def _add_sign(parts: Any) -> None:
     sign = add_command(
         parts,
         "sign",
@@ -110,6 +127,8 @@ def _parser() -> argparse.ArgumentParser:
     sign.add_argument("--repo", type=Path, metavar="FOLDER", help="the repository; needed for a draft")
     add_secrets(sign)
 
+
+def _add_verify(parts: Any) -> None:
     verify = add_command(
         parts,
         "verify",
@@ -122,6 +141,8 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--base", type=Path, action="append", default=[], metavar="RELEASE",
                         help="a release that a delta is from, where it is not published")  # fmt: skip
 
+
+def _add_publish(parts: Any) -> None:
     publish = add_command(
         parts, "publish", _publish, "put a release or a signed root into the repository, or renew its terms",
         "release-7 --repo repo --key keys/release --key keys/online",
@@ -141,6 +162,8 @@ def _parser() -> argparse.ArgumentParser:
         )
     add_secrets(publish)
 
+
+def _add_rotate(parts: Any) -> None:
     rotate = add_command(
         parts, "rotate", _rotate, "draft the next root: the first one, other keys, another threshold, a new term",
         "repo --out root-2.draft --release keys/release-2",
@@ -162,6 +185,8 @@ def _parser() -> argparse.ArgumentParser:
     rotate.add_argument("--online-threshold", type=int, metavar="N", help="keys that must sign these")
     _draft(rotate)
 
+
+def _add_revoke(parts: Any) -> None:
     revoke = add_command(
         parts, "revoke", _revoke, "draft the next root without a key", "ben --repo repo --out root-2.draft"
     )
@@ -174,8 +199,6 @@ def _parser() -> argparse.ArgumentParser:
     revoke.add_argument("--threshold", type=int, metavar="N", help="holders that must sign from now on")
     _repository(revoke)
     _draft(revoke)
-    rollout_cli.add_commands(parts)
-    return parser
 
 
 def _repository(part: argparse.ArgumentParser) -> None:
