@@ -171,7 +171,10 @@ def test_a_board_hears_and_what_an_interrupt_gave_expires(tmp_path: Path, name: 
 def test_a_board_advertises_as_the_ports_do_and_stops(tmp_path: Path) -> None:
     async def scenario(air: LiveAir, board: VmBoard) -> None:
         host = heard_by(air, "host")
-        begin = f"import bluetooth\nble=bluetooth.BLE()\nble.active(True)\nble.gap_advertise(20000, {MESH!r}, connectable=False)"
+        begin = (
+            "import bluetooth\nble=bluetooth.BLE()\nble.active(True)\n"
+            f"ble.gap_advertise(20000, {MESH!r}, connectable=False)"
+        )
         await asyncio.to_thread(run, board.port, begin)
         await until(lambda: len(host) > 3, "the host hears")
         assert {(one.kind, one.data) for one in host} == {(ADV_SCAN_IND, MESH)}
