@@ -137,6 +137,8 @@ class Radio:
 
     kinds: tuple[str, ...]
     lora: Lora | None
+    mesh: str | None = None
+    """Where it has Bluetooth: "node", or "bridge" where its files area has no room for a mesh node's code."""
 
     @property
     def names(self) -> tuple[str, ...]:
