@@ -18,7 +18,7 @@ UPDATE_MPY_BYTES = 45056
 """44 kB: what is in flash for updates and in memory only while there is one, unless a board's TOML says otherwise."""
 
 MESH_MPY_BYTES = 49152
-"""48 kB: what is in flash for a Bluetooth mesh and in memory only on its nodes, unless a board's TOML says otherwise."""
+"""48 kB: in flash for a Bluetooth mesh, in memory on its nodes alone, unless a board's TOML says otherwise."""
 
 UPDATE_HEAP_BYTES = 172032
 """168 kB: of heap while there is an update, unless a board's TOML says otherwise."""

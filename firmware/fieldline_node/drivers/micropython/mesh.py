@@ -4,7 +4,7 @@
     {"role": "bridge"}
 
 The first is what `fieldline mesh add` prints; "relay": true in it makes the node a relay until the gateway says
-otherwise. Keys in the file are what it joins with: afterwards the journal has them, and what the gateway made of them.
+otherwise. With the file's keys it joins; afterwards the journal has them, and what the gateway made of them.
 
 Rules: imported only where the file is there; each role imports its own code.
 """
