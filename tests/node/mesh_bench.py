@@ -94,7 +94,7 @@ class MeshSite:
         elements = [Element([])]
         config = ConfigurationServer(Composition(COMPANY, 2, 1, 64, 0, elements))
         elements[0].models = [config, self.model]
-        self.node = Node(Block, lambda count: self.air.rng.randbytes(count), MemoryStore(), elements, replays=64)
+        self.node = Node(Block, self.air.rng.randbytes, MemoryStore(), elements, replays=64)
         self.host = HostNode(self.node, self.air.station("gateway"))
         self._build = folder / "build"
         self._task: asyncio.Task[None] | None = None

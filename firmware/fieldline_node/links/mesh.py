@@ -119,8 +119,8 @@ class MeshLink:
             if advert is not None:
                 bearer.send(now, *advert)
                 wait = bearer.poll(now)
-            else:
-                wait = min(wait, node.wait_ms(now))
+        if bearer.ready:
+            wait = min(wait, node.wait_ms(now))
         self._due = now + wait
         if self.room and not had_room:
             self.stirred = True
