@@ -117,7 +117,8 @@ class MeshSite:
         (home / "files").mkdir(parents=True)
         for path in files.iterdir():
             (home / "files" / path.name).write_bytes(path.read_bytes())
-        self.boards[name] = VmBoard(self.spec, home, files=self._build, air=self.air.station(name))
+        air = self.air.station(name) if "ble" in self.spec.radio.kinds else None
+        self.boards[name] = VmBoard(self.spec, home, files=self._build, air=air)
         self.peers[address] = MeshPeer(self, address)
         return self.peers[address]
 
