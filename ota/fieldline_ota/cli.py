@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from fieldline_host.command import run_command
 from fieldline_ota import bundle, desk, keystore, rollout_cli, tokens
 from fieldline_ota.errors import OtaError, UsageError
 from fieldline_ota.files import read
@@ -48,13 +49,7 @@ Passphrases are asked for, or come from --passphrase-file or the variable {PASSP
 
 def main(argv: list[str], *, now: datetime | None = None) -> int:
     """Run `fieldline ota`; 0 done, 1 failed, 2 wrong words. `now`: for tests."""
-    words = _parser().parse_args(argv)
-    words.now = now or datetime.now(UTC)
-    try:
-        return int(words.run(words))
-    except OtaError as error:
-        print(f"fieldline ota: error: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 1
+    return run_command(_parser(), argv, OtaError, UsageError, now=now or datetime.now(UTC))
 
 
 def _parser() -> argparse.ArgumentParser:
