@@ -18,7 +18,16 @@ from fieldline_gateway import logs
 from fieldline_gateway.errors import StoreError, UsageError
 from fieldline_gateway.records import CLASS_NAMES, Record
 from fieldline_gateway.store.files import File, Files, read_around
-from fieldline_gateway.store.record import NARROW_SIZE, PAD_FROM, PAGE, Packed, blocks, decode, recover
+from fieldline_gateway.store.record import (
+    NARROW_SIZE,
+    PAD_FROM,
+    PAGE,
+    Packed,
+    blocks,
+    decode,
+    numbers,
+    recover,
+)
 from fieldline_gateway.store.summary import Summary
 
 _NAME = re.compile(r"(alarm|live|bulk)-([0-9]{20})-([0-9a-f]{8})\.seg([0-9]+)")
@@ -345,8 +354,8 @@ def _open_newest(files: Files, name: SegmentName) -> tuple[Segment | None, int]:
     if not found.holes:  # what is in a hole is not known any more: then no summary, so that nobody trusts it
         summary = Summary()
         for block in found.blocks:
-            for stored in decode(data, block):
-                summary.add_record(stored.record)
+            for node, stream, first, last in numbers(data, block):
+                summary.add(node, stream, first, last)
         try:
             write_summary(files, name, summary)
         except StoreError as error:  # a full disk keeps no gateway from starting
