@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fieldline_gateway.errors import RegistryError, UsageError
 from fieldline_host.sqlite import connect, immediate
@@ -77,8 +77,7 @@ class Node:
     revoked_ms: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Heard:
+class Heard(NamedTuple):
     """What was last heard of a node, as of the checkpoint."""
 
     node: bytes
@@ -92,8 +91,7 @@ class Heard:
     """The last Hello, as the node sent it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(NamedTuple):
     """Numbers of a class that are on disk, as ranges in order."""
 
     node: bytes
