@@ -38,7 +38,9 @@ _SETTINGS = "settings.toml"
 _LIBRARY = Path("lib")  # on CircuitPython's sys.path
 _NODE = "fieldline_node"
 _WIFI = "fieldline_node.drivers.micropython.wifi"
-_NATIVE_MAIN = "native/main.py"  # of an image that takes others of its kind; it imports what an app has no use for
+_NATIVE_MAIN = (
+    "native/main.py"  # of an image that takes others of its kind; it imports what an app has no use for
+)
 _PACKAGES = (_NODE, "fieldline_wire")
 _DRIVERS = f"{_NODE}/drivers/micropython/"
 _SELECTOR = (

@@ -113,7 +113,10 @@ def _esp32_head(chip: Chip, app: int, *, two: bool) -> tuple[FlashArea, ...]:
     return (
         FlashArea("boot loader", "from the MicroPython image", chip.loader, TABLE_START - chip.loader),
         FlashArea("partition table", "fieldline board partitions", TABLE_START, TABLE_LENGTH),
-        *(FlashArea(name, what, start, length) for name, what, start, length in (_OTA_HEAD if two else _HEAD)),
+        *(
+            FlashArea(name, what, start, length)
+            for name, what, start, length in (_OTA_HEAD if two else _HEAD)
+        ),
         *apps,
     )
 

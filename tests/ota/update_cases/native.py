@@ -14,16 +14,13 @@ from fieldline_wire.update.codes import CONFIRMED
 from fieldline_wire.update.standing import confirm
 
 try:
-    from _loader import APP, DATA, OTA_0, OTADATA, Chip, partition_class
+    import _loader as model
 except ImportError:
-    from fieldline_boards.emulated.vm.shims.esp32._loader import (
-        APP,
-        DATA,
-        OTA_0,
-        OTADATA,
-        Chip,
-        partition_class,
-    )
+    from fieldline_boards.emulated.vm.shims.esp32 import _loader as model
+
+APP, DATA, OTA_0, OTADATA = model.APP, model.DATA, model.OTA_0, model.OTADATA
+NEW, PENDING_VERIFY, VALID, ABORTED = model.NEW, model.PENDING_VERIFY, model.VALID, model.ABORTED
+seq_crc = model.seq_crc
 
 OTADATA_SECTORS = 2
 RESETS = 12  # more in a row are a boot loop
@@ -35,7 +32,6 @@ class RawFlash:
     def __init__(self, flash):
         self._flash = flash
         self.readinto = flash.readinto
-        self.erase_count = flash.erases
 
     def program(self, at, data):
         for done in range(0, len(data), PAGE):
@@ -49,7 +45,7 @@ class Esp32:
     """The module esp32 of one chip."""
 
     def __init__(self, chip):
-        self.Partition = partition_class(chip)
+        self.Partition = model.partition_class(chip)
 
 
 class NativeSite(Site):
@@ -68,13 +64,13 @@ class NativeSite(Site):
         for slot in (0, 1):
             at = (UPDATE_SECTORS + slot * self.sectors + 1) * SECTOR
             table.append((APP, OTA_0 + slot, at, size, "ota_%d" % slot, at))
-        self.chip = Chip(RawFlash(self.flash), table, self.rollback)
+        self.chip = model.Chip(RawFlash(self.flash), table, self.rollback)
         self.esp32 = Esp32(self.chip)
         self.loader = None
         self.before = None
 
     def begin(self, material):
-        """"zero" came by cable."""
+        """ "zero" came by cable."""
         at = self.chip.find(APP, OTA_0)[0][2]
         image = material.others["zero"]
         self.flash.data[at : at + len(image)] = image

@@ -16,7 +16,18 @@ MAX_CHUNKS = const(8160)
 class Receiver:
     """One object of `size` bytes that is received. `region`, `base`: where chunk 0 goes; `head`: the slot's."""
 
-    __slots__ = ("_asked", "_base", "_bits", "_first", "_first_bit", "_head", "_region", "here", "object", "size")
+    __slots__ = (
+        "_asked",
+        "_base",
+        "_bits",
+        "_first",
+        "_first_bit",
+        "_head",
+        "_region",
+        "here",
+        "object",
+        "size",
+    )
 
     def __init__(self, object: int, size: int, head, region, base: int) -> None:  # type: ignore[no-untyped-def]
         self.object = object

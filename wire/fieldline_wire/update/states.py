@@ -18,10 +18,10 @@ from fieldline_wire.update.codes import (
 
 RESTING = (IDLE, CONFIRMED, REVERTED, REFUSED)
 
-# Sets of states: a bit each
-_REST = const(1 << IDLE | 1 << CONFIRMED | 1 << REVERTED | 1 << REFUSED)
-_BUSY = const(1 << OFFERED | 1 << RECEIVING | 1 << VERIFYING)
-_BOOT = const(1 << PENDING | 1 << TRIAL)
+# Sets of states, bit n for state n
+_REST = const(0b111000001)  # as RESTING
+_BUSY = const(0b1110)  # OFFERED, RECEIVING, VERIFYING
+_BOOT = const(0b110000)  # PENDING, TRIAL
 
 # Event to: states before it << 4 | state after it
 _TABLE = {

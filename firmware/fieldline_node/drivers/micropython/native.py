@@ -4,6 +4,8 @@ Rules: only a build with the node in its image has this file. Flash is written t
 the image that runs is never written. What goes wrong here keeps no image from running.
 """
 
+import struct
+
 from fieldline_node.drivers.micropython.flash import BlockRegion, find_region
 from fieldline_wire.codes import const
 from fieldline_wire.errors import FlashError
@@ -14,6 +16,7 @@ from fieldline_wire.update.slots import SlotJournal
 
 _WATCHDOG_MS = const(8000)  # as drivers/micropython/hardware.py
 _SUBTYPE, _SIZE = const(1), const(3)  # in what Partition.info() gives
+_NEW, _PENDING_VERIFY = const(0), const(1)  # esp_ota_img_states_t
 _NUMBER = const(0x0F)  # of an OTA partition, in its subtype: ESP-IDF, "Partition Tables"
 
 
@@ -49,15 +52,31 @@ class Loader:
             raise FlashError("the loader: %s" % error) from None
 
     def settle(self) -> None:
-        """As confirmed(), whatever the loader was told before: it tells of the partition that it would start, and
-        an image that it found rotten is no image that runs. FlashError."""
+        """The loader keeps to the image that runs, whatever it was told before. FlashError.
+
+        confirmed() alone would speak of what the loader starts next: where it found that rotten, of another image.
+        """
         here = self.parts[self.running]
         try:
             if self._partition(self._partition.BOOT).info() != here.info():
                 here.set_boot()
+            trial = self._on_trial()
         except OSError as error:
             raise FlashError("the loader: %s" % error) from None
-        self.confirmed()
+        if trial:  # else nothing is written: power may fail in it
+            self.confirmed()
+
+    def _on_trial(self) -> bool:
+        """Whether an entry of otadata says that this image is on trial (ESP-IDF, esp_ota_select_entry_t)."""
+        otadata = self._partition.find(self._partition.TYPE_DATA, 0)[0]
+        entry = bytearray(32)
+        for sector in (0, 1):
+            otadata.readblocks(sector, entry)
+            sequence = struct.unpack("<I", entry[:4])[0]
+            state = struct.unpack("<I", entry[24:28])[0]
+            if (sequence - 1) % 2 == self.running and state in (_NEW, _PENDING_VERIFY):
+                return True
+        return False
 
 
 def open_native(board, loader: Loader) -> list:
