@@ -46,7 +46,7 @@ class Other(NativeUpdate):
 
     first = 0
 
-    class site_class(NativeSite):  # noqa: N801 - the name of the attribute
+    class site_class(NativeSite):
         def begin(self, material: Material) -> None:
             super().begin(material)
             self.install(material.releases["two"])
@@ -55,7 +55,7 @@ class Other(NativeUpdate):
 class NoRollback(NativeUpdate):
     """The loader was built without CONFIG_BOOTLOADER_APP_ROLLBACK_ENABLE."""
 
-    class site_class(NativeSite):  # noqa: N801
+    class site_class(NativeSite):
         rollback = False
 
 

@@ -1,8 +1,8 @@
-"""A node with native images: the chip's loader, otadata and esp32.Partition as the emulated board has them (SIMULATED),
-and the node's own driver on top (runs on MicroPython too).
+"""A node with native images: loader, otadata and esp32.Partition of the emulated board (SIMULATED), and the node's
+own driver on top (runs on MicroPython too).
 
-Rules: the flash is that of fakes/flash.py, laid out as site.py has it, a slot's image being its OTA partition; otadata
-stands at the end. A boot is the loader's choice, then the image's own first steps, until neither resets the chip.
+Rules: the flash is that of fakes/flash.py, laid out as site.py has it, a slot's image being its OTA partition;
+otadata stands at the end. A boot is the loader's choice, then the image's own first steps, until neither resets the chip.
 """
 
 from update_cases.cutting import Update, Wrong

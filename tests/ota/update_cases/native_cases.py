@@ -1,5 +1,5 @@
-"""Native images of the ESP32 family: what is taken, what is refused, and what the chip's loader does meanwhile (runs on
-MicroPython too).
+"""Native images of the ESP32 family: what is taken, what is refused, and what the chip's loader does meanwhile
+(runs on MicroPython too).
 
 Rules: as forgery_cases.py; the loader and esp32.Partition are those of the emulated board (SIMULATED).
 """
