@@ -303,9 +303,7 @@ def partition_class(chip):
             done = 0
             while done < len(view):
                 count = min(len(view) - done, SECTOR - (at + done) % SECTOR)
-                part = bytearray(count)
-                chip.flash.readinto(at + done, part)
-                view[done : done + count] = part
+                chip.flash.readinto(at + done, view[done : done + count])
                 done += count
 
         def writeblocks(self, block, buf, offset=None):
@@ -313,11 +311,11 @@ def partition_class(chip):
             if offset is None:
                 self._erase(place, len(buf))
             at = self._at(place, len(buf))
-            data = bytes(buf)
+            view = memoryview(buf)
             done = 0
-            while done < len(data):
-                count = min(len(data) - done, SECTOR - (at + done) % SECTOR)
-                chip.flash.program(at + done, data[done : done + count])
+            while done < len(view):
+                count = min(len(view) - done, SECTOR - (at + done) % SECTOR)
+                chip.flash.program(at + done, view[done : done + count])
                 done += count
 
         def ioctl(self, command, argument):
@@ -380,9 +378,7 @@ def _reader(flash, at, length):
         done = 0
         while done < count:
             part = min(count - done, SECTOR - (at + offset + done) % SECTOR)
-            piece = bytearray(part)
-            flash.readinto(at + offset + done, piece)
-            view[done : done + part] = piece
+            flash.readinto(at + offset + done, view[done : done + part])
             done += part
         return data
 
