@@ -38,6 +38,9 @@ _SETTINGS = "settings.toml"
 _LIBRARY = Path("lib")  # on CircuitPython's sys.path
 _NODE = "fieldline_node"
 _WIFI = "fieldline_node.drivers.micropython.wifi"
+_NATIVE_MAIN = (
+    "native/main.py"  # of an image that takes others of its kind; it imports what an app has no use for
+)
 _PACKAGES = (_NODE, "fieldline_wire")
 _DRIVERS = f"{_NODE}/drivers/micropython/"
 _SELECTOR = (
@@ -50,7 +53,7 @@ _SELECTOR = (
 _UPDATES = (
     "fieldline_wire/update/",
     f"{_NODE}/updates.",
-    *(f"{_DRIVERS}{name}." for name in ("inflate", "mounted", "selector", "slots", "updates")),
+    *(f"{_DRIVERS}{name}." for name in ("inflate", "mounted", "native", "selector", "slots", "updates")),
 )
 # Of no use without the selector
 _WITH_SELECTOR = (*_UPDATES, f"{_NODE}/standby.", f"{_DRIVERS}loader.")
@@ -172,12 +175,15 @@ def build_frozen(spec: BoardSpec, out_dir: Path, *, development: bool = True) ->
     """As build(), for a MicroPython image that has the node in it: modules and the manifest that freezes them.
 
     main.py is frozen with them; boot.py is not, because a frozen one could never be replaced. So nothing chooses
-    a slot, and the code of updates is left out.
+    a slot, and the code of updates is left out, but for a board with two partitions for such images: there the image
+    takes the next one (update.md 8.10).
     """
-    module = board_module(spec, importlib.metadata.version("fieldline"), development=development)
-    with _gathered(spec, ("main.py",), module, out_dir, _folding()) as sources:
+    native = bool(spec.native) and spec.update is not None
+    version = importlib.metadata.version("fieldline")
+    module = board_module(spec, version, development=development, native=native)
+    with _gathered(spec, (_NATIVE_MAIN if native else "main.py",), module, out_dir, _folding()) as sources:
         for path, source in [*sources, ("main.py", out_dir / "main.py")]:
-            if path.startswith(_WITH_SELECTOR):
+            if not native and path.startswith(_WITH_SELECTOR):
                 continue
             target = out_dir / _FROZEN / path
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -234,7 +240,7 @@ def _gathered(
     """
     files = {Path(name).name: _script(name) for name in scripts}
     ours = (_imports(_as_written(file)) for file in files.values())
-    sources = _closure(_sensors(spec).union(_wifi(spec, scripts), *ours), text)
+    sources = _closure(_sensors(spec).union(_wifi(spec, files), *ours), text)
     _clear(out_dir)
     for name, source in files.items():
         shutil.copyfile(source, out_dir / name)
@@ -300,7 +306,7 @@ def _sensors(spec: BoardSpec) -> set[str]:
     return set(modules)
 
 
-def _wifi(spec: BoardSpec, scripts: tuple[str, ...]) -> set[str]:
+def _wifi(spec: BoardSpec, scripts: Iterable[str]) -> set[str]:
     """The driver of the board's Wi-Fi, where it has any and the interpreter is MicroPython."""
     return {_WIFI} if "wifi" in spec.radio.kinds and "main.py" in scripts else set()
 

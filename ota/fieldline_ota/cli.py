@@ -15,18 +15,20 @@ from typing import Any
 
 from fieldline_host.command import run_command
 from fieldline_ota import bundle, desk, keystore, rollout_cli, root_cli, tokens
-from fieldline_ota.errors import OtaError, UsageError
+from fieldline_ota.errors import ImageError, OtaError, UsageError
+from fieldline_ota.espimage import check_image as check_native
 from fieldline_ota.files import read
 from fieldline_ota.files import replace as write_file
 from fieldline_ota.judged import check_payloads, check_signatures
 from fieldline_ota.release import Signer
 from fieldline_ota.repository import METADATA, Lifetimes, Repository
 from fieldline_ota.romfs import build_image
+from fieldline_ota.room import RoomOf, check_size
 from fieldline_ota.root_cli import add_repository, read_draft
 from fieldline_ota.secrets import PASSPHRASE, Secrets
 from fieldline_ota.tree import DEFAULT_ABI, check_abi, read_tree
 from fieldline_ota.words import add_command, add_secrets
-from fieldline_wire.update.manifest import COMPONENT_APP
+from fieldline_wire.update.manifest import COMPONENT_APP, COMPONENT_NATIVE
 
 EPILOG = f"""examples, from nothing to a published release:
   fieldline ota keygen keys/ann                        a root holder's pair (LMS and Ed25519)
@@ -45,9 +47,10 @@ Passphrases are asked for, or come from --passphrase-file or the variable {PASSP
 """
 
 
-def main(argv: list[str], *, now: datetime | None = None) -> int:
-    """Run `fieldline ota`; 0 done, 1 failed, 2 wrong words. `now`: for tests."""
-    return run_command(_parser(), argv, OtaError, UsageError, now=now or datetime.now(UTC))
+def main(argv: list[str], *, room_of: RoomOf, now: datetime | None = None) -> int:
+    """Run `fieldline ota`; 0 done, 1 failed, 2 wrong words. `room_of`: what boards hold; `now`: for tests."""
+    words = {"now": now or datetime.now(UTC), "room_of": room_of}
+    return run_command(_parser(), argv, OtaError, UsageError, **words)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -87,9 +90,9 @@ def _add_build(parts: Any) -> None:
         "build/pico_w --out release-7 --vendor acme --board pico_w --sequence 7 --firmware 1.4.0"
         " --expires 2027-11-30 --base release-6",
     )  # fmt: skip
-    build.add_argument(
-        "tree", type=Path, metavar="TREE", help="what `fieldline node build` made; a native image's file"
-    )
+    build.add_argument("tree", type=Path, nargs="?", metavar="TREE", help="what `fieldline node build` made")
+    build.add_argument("--native", type=Path, metavar="IMAGE",
+                       help="in place of TREE: the .bin of an ESP32's whole firmware, for ota_0 and ota_1")  # fmt: skip
     build.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="the release's folder")
     build.add_argument("--vendor", required=True, help="as in the root")
     build.add_argument("--board", required=True, help="the class: the board's name in the catalog")
@@ -99,9 +102,8 @@ def _add_build(parts: Any) -> None:
                        help="not installed from this day on (UTC)")  # fmt: skip
     build.add_argument("--abi", type=lambda text: int(text, 0), default=DEFAULT_ABI, metavar="N",
                        help=f"the nodes' sys.implementation._mpy ({DEFAULT_ABI:#06x}: since 1.23)")  # fmt: skip
-    build.add_argument(
-        "--component", type=int, default=COMPONENT_APP, choices=(0, 1), help="0 app, 1 native image"
-    )
+    build.add_argument("--boards", type=Path, metavar="FOLDER",
+                       help="boards of your own, as everywhere: what fits the board is in its file")  # fmt: skip
     build.add_argument("--base", type=Path, action="append", default=[], metavar="RELEASE",
                        help="make a delta from this release, too; may be repeated")  # fmt: skip
 
@@ -178,15 +180,25 @@ def _keygen(words: argparse.Namespace) -> int:
 
 
 def _build(words: argparse.Namespace) -> int:
+    if (words.tree is None) == (words.native is None):
+        raise UsageError("give what is released: TREE, or --native IMAGE for an ESP32's whole firmware")
+    room = words.room_of(words.board, words.boards)
     abi = words.abi
-    if words.component == COMPONENT_APP:
+    if words.native is None:
+        component = COMPONENT_APP
         files = read_tree(words.tree)
         abi = check_abi(files, abi)
         image = build_image(files)
     else:
-        image = read(words.tree, bundle.MAX_IMAGE)
+        component = COMPONENT_NATIVE
+        image = read(words.native, bundle.MAX_IMAGE)
+        try:
+            check_native(image, room.chip_id)
+        except ImageError as error:
+            raise ImageError(f"{words.native}: {error}") from None
+    check_size(room, len(image), native=component == COMPONENT_NATIVE)
     facts = bundle.Facts(
-        words.sequence, words.vendor, words.board, abi, words.expires, words.firmware, words.component
+        words.sequence, words.vendor, room.board, abi, words.expires, words.firmware, component
     )
     bases = [bundle.load(folder, signatures=False) for folder in words.base]
     release = bundle.make_release(image, facts, bases)
