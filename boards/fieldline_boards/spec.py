@@ -222,6 +222,11 @@ class BoardSpec:
     """A and B, beside `update`."""
 
     @property
+    def native(self) -> tuple[FlashArea, ...]:
+        """ota_0 and ota_1 of a board that takes native images, or none (update.md 8.10)."""
+        return tuple(area for area in self.flash.areas if area.name in ("ota_0", "ota_1"))
+
+    @property
     def regions(self) -> dict[str, FlashRegion]:
         """All raw flash of the node's own, by name."""
         updates = [] if self.update is None else [self.update, *self.slots]
