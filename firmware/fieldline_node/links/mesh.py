@@ -22,6 +22,7 @@ _PATIENCE_MS = const(
     120000
 )  # the gateway acknowledges eight reports by one Ack, or after 90 s: docs/mesh.md 5.5
 _WINDOW = const(12)
+_REPORT_MS = const(10000)  # the default of a report's interval here: full reports, few acknowledgments
 _PEERS = const(2)
 _WAITING = const(2)  # messages: one under way, one ready to follow
 _PROBE_MS = const(15000)  # down for so long after a message was given up, twice as long each time
@@ -54,6 +55,7 @@ class MeshLink:
     """
 
     pace = (_PATIENCE_MS, _WINDOW)
+    report_ms = _REPORT_MS
 
     def __init__(self, bearer, gateway: int, journal, aes, random, now_ms) -> None:
         self.bearer = bearer

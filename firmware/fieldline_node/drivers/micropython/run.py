@@ -23,7 +23,7 @@ from fieldline_node.faults import SAFE_PAUSE_MS, Faults
 from fieldline_node.journal import Journal
 from fieldline_node.links.serial import SerialLink
 from fieldline_node.node import make_node
-from fieldline_wire.codes import const
+from fieldline_wire.codes import KEY_REPORT_MS, SENSOR_NODE, const
 from fieldline_wire.update.codes import TRIAL
 
 _POLL_MS = const(10)  # looks for the REPL; at most 20, wire.md 2.5
@@ -115,6 +115,8 @@ async def _live(hardware: Hardware, mesh, wifi, console: Console, identity, star
                 faults.trial = True
                 hardware.start_watchdog()  # the selector did: a development build in its trial has one too
         app = make_node(board, hardware, link, journal, faults, outbox, identity, updates)
+        if hasattr(link, "report_ms"):
+            app.settings.set_default(SENSOR_NODE, KEY_REPORT_MS, link.report_ms)
         try:
             app.shown = _load("/bthome.json", _BTHOME, "make_beacon", "Bluetooth", link)
         except IdentityError as error:
