@@ -1,5 +1,5 @@
-"""A native image from the offer to its confirmation on an emulated ESP32-S3 (SIMULATED: the loader is a model, the image
-holds .mpy files in place of machine code; tests/ota/test_on_board.py does the same with apps)."""
+"""A native image from the offer to its confirmation on an emulated ESP32-S3 (SIMULATED: the loader is a model, the
+image holds .mpy files in place of machine code; tests/ota/test_on_board.py does the same with apps)."""
 
 from __future__ import annotations
 
