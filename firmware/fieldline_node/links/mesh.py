@@ -98,6 +98,13 @@ class MeshLink:
         counts = self.node.network.counts
         return counts["in"], counts["out"], counts["refused"], self._bearer.lost
 
+    def close(self) -> None:
+        """Stores the replay list as it is: after this restart nothing is refused for nothing."""
+        try:
+            self.node.replay.settle()
+        except StorageError:
+            self.unkept += 1
+
     def work(self, now: int) -> int:
         """Takes adverts, does what time brings about, sends the next advert; ms until it is to be called again."""
         bearer, node = self._bearer, self.node
