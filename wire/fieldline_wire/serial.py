@@ -64,7 +64,9 @@ class Reader:
         "unknown_kinds",
     )
 
-    def __init__(self, max_body: int = MAX_BODY, kinds: "tuple[int, ...]" = (KIND_SEALED, KIND_FRAGMENT)) -> None:
+    def __init__(
+        self, max_body: int = MAX_BODY, kinds: "tuple[int, ...]" = (KIND_SEALED, KIND_FRAGMENT)
+    ) -> None:
         self._kinds = kinds
         self._size = max_body + max_body // _MAX_RUN + 1
         self._buffer = bytearray(self._size)
