@@ -107,5 +107,5 @@ def test_what_a_proxy_brings_was_not_heard_on_air() -> None:
 def test_a_flood_of_forged_sources_takes_no_more_room() -> None:
     heard = Heard(MAX_HEARD)
     for src in range(1, 500):
-        heard.take(NetworkPdu(1, 3, 0, src, 1, 0, b"\x0a\x03\x00\x00"))
+        heard.take(NetworkPdu(1, 3, 0, src, 1, 0, b"\x0a\x03\x00\x00"), 0)
     assert len(heard.rows) == MAX_HEARD and len(heard.report()) == 4 * MAX_HEARD

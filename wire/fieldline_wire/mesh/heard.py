@@ -27,8 +27,10 @@ class Heard:
         self._size = size
         self.rows: dict[int, list[int]] = {}
 
-    def take(self, pdu: "NetworkPdu") -> None:
-        """A PDU that was heard for the first time."""
+    def take(self, pdu: "NetworkPdu", bearer: int) -> None:
+        """A PDU that was heard for the first time; from a proxy (1) it says nothing of the air."""
+        if bearer:
+            return
         rows, data = self.rows, pdu.transport
         row = rows.get(pdu.src)
         if pdu.ctl and data[0] == OPCODE_HEARTBEAT and data[1:2] == bytes((pdu.ttl,)):

@@ -133,8 +133,7 @@ class Network:
         if self._source_is_ours(pdu.src):
             return
         self.counts["in"] += 1
-        if bearer == ON_AIR:
-            self.heard.take(pdu)
+        self.heard.take(pdu, bearer)
         ours, alone = self._mine(pdu.dst)
         if not alone and pdu.ttl >= 2:
             self._pass_on(now, key, pdu, bearer)
