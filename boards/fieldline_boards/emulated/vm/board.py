@@ -20,8 +20,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
+from fieldline_boards.emulated.air.live import LiveAir, Station
 from fieldline_boards.emulated.chips.rig import Rig
 from fieldline_boards.emulated.vm.netline import NetLine
+from fieldline_boards.emulated.vm.radio import VmRadio
 from fieldline_boards.emulated.vm.rigline import RigLine
 from fieldline_boards.emulated.vm.setup import Places, Region, vm_setup
 from fieldline_boards.emulated.vm.supervisor import Supervisor
@@ -82,7 +84,8 @@ class VmBoard:
     """An emulated board that lives in `directory` (made where it is missing) and is found there again.
 
     `files` (a folder) is put on its file system when it is opened; what else is there stays.
-    `rig` has the emulated sensor chips on its buses; with `network` its `socket` reaches the host's TCP.
+    `rig` has the emulated sensor chips on its buses; with `network` its `socket` reaches the host's TCP. `air`: its
+    Bluetooth radio, where the board has one (spec.radio); without it `bluetooth` is there and hears nobody.
     """
 
     simulated = True
@@ -96,6 +99,7 @@ class VmBoard:
         files: Path | None = None,
         rig: Rig | None = None,
         network: bool = False,
+        air: Station | None = None,
     ) -> None:
         self.spec = spec
         self.places = Places(directory.resolve())
@@ -105,9 +109,15 @@ class VmBoard:
         self._lines: list[RigLine | NetLine] = [] if rig is None else [RigLine(rig, self.places.folder)]
         if network:
             self._lines.append(NetLine(self.places.folder))
+        has_radio = "ble" in spec.radio.kinds
+        if air is not None and not has_radio:
+            raise BoardError(f"{spec.name} has no Bluetooth radio: its TOML's [radio] kinds lack 'ble'")
+        self._radio = VmRadio(air or LiveAir().station(spec.name)) if has_radio else None
         regions = spec.regions
         self._regions = [Region(r.label or r.name, r.start, r.length) for r in regions.values()]
-        self.power = Supervisor(self.places, spec.chip.family, self._setup, usb=spec.console == "usb")
+        self.power = Supervisor(
+            self.places, spec.chip.family, self._setup, usb=spec.console == "usb", radio=self._radio
+        )
         self.pins = self.power.world
         self.cable = self.power.cable
         self.flash = VmFlash(self.places, regions, self.power)
@@ -167,4 +177,6 @@ class VmBoard:
         )
         for line in self._lines:
             setup |= line.setup()
+        if self._radio is not None:
+            setup |= self._radio.setup()
         return setup

@@ -163,6 +163,17 @@ class SealedModel(Model):
         peer = self.peers.get(address)
         return 0 if peer is None else len(peer.queue) + (peer.flight is not None)
 
+    def drop(self, now: int, address: int) -> None:
+        """Takes back what is queued or under way to `address`."""
+        peer = self.peers.get(address)
+        if peer is not None:
+            peer.queue = []
+            if peer.flight is not None:
+                assert self.node is not None
+                self.node.transport.cancel(now, peer.flight)
+                peer.flight = None
+                peer.ours = None
+
     def receive(self, now: int, message: "Access", code: int, data: bytes) -> "bytes | None":
         """Data, the wish to have one in full, or the question whom we hear."""
         if code == _HEARD_GET_CODE:
