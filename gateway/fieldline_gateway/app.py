@@ -106,7 +106,7 @@ class Gateway:
         self._links = SerialLinks(config.serial, self._receive)
         self._listener: Listener | None = None
         self._wifi: MqttLinks | None = None
-        self._mesh = MeshLinks(config.mesh, config.proxies, self._receive) if config.proxies else None
+        self._mesh = MeshLinks(config.mesh, config.bluetooth, self._receive) if config.bluetooth else None
         self._tokens = Tokens(tokens_path(config.data), _utc_ms)
         self._sinks = RunningSinks(self._store, config.silent_ms)
         self.audit = AuditLog(config.data / AUDIT_FOLDER, _utc_ms)
@@ -153,6 +153,7 @@ class Gateway:
             stack.push_async_callback(ended, asyncio.create_task(self._links.run()))
             if self._mesh is not None:
                 network.load(self._config.mesh)  # what is wrong with it is said now
+                self._mesh.operations.add_to(self.operations)
                 stack.push_async_callback(ended, asyncio.create_task(self._mesh.run()))
             await self._open_page(stack)
             self.operations.starting = False
@@ -176,6 +177,7 @@ class Gateway:
             "links": self._tell_links(),
             "refused": {kind: count for kind, count in self._ingest.refusals.counts.items() if count},
             "listener": self._listener.status() if self._listener else None,
+            "mesh": self._mesh.operations.summary() if self._mesh else None,
         }
 
     def _tell_links(self) -> list[dict[str, object]]:

@@ -6,16 +6,19 @@ Rules: a link is named mesh:ADDRESS, and carries sealed messages whose content i
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from fieldline_gateway.mesh import network
 from fieldline_gateway.mesh.config import MeshConfig
+from fieldline_gateway.mesh.listening import Listening
 from fieldline_gateway.mesh.manager import Manager
 from fieldline_gateway.mesh.model import GatewayModel
+from fieldline_gateway.mesh.operations import MeshOperations
+from fieldline_gateway.mesh.provisioning import Provisioning
 from fieldline_gateway.mesh.station import MAX_PEERS, Station
-from fieldline_gateway.operations import Operations
 
 SCHEME = "mesh:"
 """Before the address, four hexadecimal digits, it makes the name of a link."""
@@ -34,10 +37,11 @@ class MeshLinks:
         self._model = GatewayModel(self._came, MAX_PEERS)
         self.station = Station(folder, config, self._model, backend)
         self.manager = Manager(folder, config, self.station, self._model)
-
-    def add_to(self, operations: Operations) -> None:
-        """What people can ask of the mesh."""
-        self.manager.add_to(operations)
+        self.provisioning = Provisioning(self.station, folder, self.manager.reread, backend)
+        listening = Listening(self.station, lambda: self.manager.states, lambda: time.time_ns() // 1_000_000)
+        self.operations = MeshOperations(
+            folder, self.station, self.manager, listening, self.provisioning, self._traffic
+        )
 
     async def run(self) -> None:
         """Takes up our node and works; NetworkFileError where there is no mesh."""
@@ -47,6 +51,10 @@ class MeshLinks:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.station.run())
             tasks.create_task(self.manager.run())
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await self.provisioning.end()
 
     def send(self, link: str, sealed: bytes) -> bool:
         """Queue one sealed message; False where the link is none of ours, no way is open or too many wait."""
@@ -69,6 +77,10 @@ class MeshLinks:
         link = f"{SCHEME}{address:04x}"
         self._count(link)[0] += 1
         self._receive(link, sealed)
+
+    def _traffic(self, address: int) -> tuple[int, int]:
+        came, went = self._counts.get(f"{SCHEME}{address:04x}", (0, 0))
+        return came, went
 
     def _count(self, link: str) -> list[int]:
         counts = self._counts.setdefault(link, [0, 0])

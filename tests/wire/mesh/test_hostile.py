@@ -261,7 +261,7 @@ def provisioning(rows: list[bytes]) -> None:
         bytes,
         b"",
         lambda now, pdu: None,
-        lambda elements: pdus.Data(NET_KEY, 0, 0, 1),
+        lambda elements, key: pdus.Data(NET_KEY, 0, 0, 1),
         lambda now, data, key: ends.append(data),
         lambda now, why: None,
     )

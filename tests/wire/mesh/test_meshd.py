@@ -282,7 +282,7 @@ def test_our_provisioner_takes_meshd_in_and_configures_it(shim: Path, folder: Pa
                 os.urandom,
                 static,
                 link.send,
-                lambda elements: Data(NET_KEY, 0, IV_INDEX, THEIRS),
+                lambda elements, device_key: Data(NET_KEY, 0, IV_INDEX, THEIRS),
                 done,
                 lambda now, why: ends.append(why),
             )

@@ -267,7 +267,7 @@ def _provisioning(case, aes):
         lambda size: prov,
         b"",
         from_provisioner,
-        lambda elements: _given(case),
+        lambda elements, key: _given(case),
         lambda now, data, key: ends.append((data, hexed(key))),
         lambda now, why: ends.append(why),
     )
@@ -331,7 +331,7 @@ def _links(case, aes):
         lambda size: prov,
         b"",
         near.send,
-        lambda elements: _given(case),
+        lambda elements, key: _given(case),
         lambda now, data, key: near.close(now, 0),
         lambda now, why: ends.append(why),
     )

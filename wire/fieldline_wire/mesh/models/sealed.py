@@ -124,7 +124,7 @@ class SealedModel(Model):
     """`received(now, address, sealed)` takes a message. `max_peers` bounds who is remembered."""
 
     company = COMPANY
-    OPCODES = (_DATA_CODE, _IN_FULL_CODE, _HEARD_GET_CODE)
+    OPCODES: "tuple[int, ...]" = (_DATA_CODE, _IN_FULL_CODE, _HEARD_GET_CODE)
 
     def __init__(
         self, model_id: int, received: "Callable[[int, int, bytes], None]", max_peers: int, key_index: int = 0
