@@ -20,7 +20,7 @@ from fieldline_wire.mesh.models.sealed import SEALED_NODE, SealedModel
 from fieldline_wire.mesh.node import Node
 from fieldline_wire.seal import BlockCcm, seal_downlink, seal_uplink
 from tests.fakes.aes import Block
-from tests.fakes.mesh_proxy import LiveRoom
+from tests.fakes.mesh_room import LiveRoom
 from tests.wire.mesh.pair import APP_KEY, IV_INDEX, NET_KEY, make
 
 CCM = BlockCcm(Block(bytes(16)))
