@@ -51,7 +51,7 @@ class Uplink:
         self._handle = handle
         self._between = between
         self._reporter = Reporter(outbox, clock, epoch)
-        self._session = Session(lambda: int.from_bytes(random(2), "big"))
+        self._session = Session(lambda: int.from_bytes(random(2), "big"), *link.pace)
         self._fresh = [0] * CLASSES  # numbers below were given before the link last came up
         self._report_at = 0
         self._was_up = False
@@ -75,10 +75,13 @@ class Uplink:
             if message is not None:
                 self._receive(now, message)
         self._offer(now, report_ms)
+        wait = max(0, self._report_at - now)
+        if not self._link.room:
+            return wait
         self._send_next(now)
-        if self._session.state == OPEN:
+        if self._session.state == OPEN and self._link.room:
             self._chat(now)
-        return min(self._session.wait_ms(now), max(0, self._report_at - now))
+        return min(self._session.wait_ms(now), wait)
 
     def send(self, message) -> None:
         """Seals a message and puts it on the link."""

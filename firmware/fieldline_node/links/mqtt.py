@@ -9,6 +9,7 @@ below every watchdog.
 """
 
 from fieldline_wire.codes import const
+from fieldline_wire.session import PATIENCE_MS, WINDOW
 
 _PATIENCE_S = const(3)  # of a connect, a read or a write; the RP2040's watchdog takes 8.3 s at most
 _PAUSE_MS = const(500)
@@ -41,6 +42,8 @@ class MqttLink:
         "_up",
         "up",
     )
+    pace = (PATIENCE_MS, WINDOW)
+    room = True
 
     def __init__(self, client, node: bytes, network) -> None:
         name = "".join("%02x" % byte for byte in node)
