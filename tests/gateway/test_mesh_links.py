@@ -21,7 +21,7 @@ from fieldline_wire.mesh.node import Node
 from fieldline_wire.seal import BlockCcm, seal_downlink, seal_uplink
 from tests.fakes.aes import Block
 from tests.fakes.mesh_room import LiveRoom
-from tests.wire.mesh.pair import APP_KEY, IV_INDEX, NET_KEY, make
+from tests.wire.mesh.pair import APP_KEY, IV_INDEX, NET_KEY, MemoryStore, make
 
 CCM = BlockCcm(Block(bytes(16)))
 NODE = b"node 100"
@@ -38,10 +38,10 @@ def downlink(counter: int, size: int = 14) -> bytes:
 class Far:
     """A node of the mesh with the sealed model."""
 
-    def __init__(self, address: int) -> None:
+    def __init__(self, address: int, store: MemoryStore | None = None) -> None:
         self.came: list[bytes] = []
         self.model = SealedModel(SEALED_NODE, lambda now, src, sealed: self.came.append(sealed), 2)
-        self.node: Node = make(address, [self.model])
+        self.node: Node = make(address, [self.model], store)
 
     def say(self, sealed: bytes) -> None:
         assert self.model.send(int(asyncio.get_running_loop().time() * 1000), network.GATEWAY, sealed)
@@ -63,6 +63,7 @@ def folder(tmp_path: Path) -> Path:
 @asynccontextmanager
 async def running(links: MeshLinks) -> AsyncIterator[None]:
     task = asyncio.create_task(links.run())
+    await asyncio.sleep(0)  # it has taken up what is on disk
     try:
         yield
     finally:
@@ -70,8 +71,8 @@ async def running(links: MeshLinks) -> AsyncIterator[None]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def until(what: Callable[[], object]) -> None:
-    for _ in range(4000):
+async def until(what: Callable[[], object], seconds: float = 20) -> None:
+    for _ in range(int(seconds * 200)):
         if what():
             return
         await asyncio.sleep(0.005)

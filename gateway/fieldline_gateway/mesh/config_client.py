@@ -1,7 +1,8 @@
 """Asks other nodes' Configuration Servers: a question under the node's device key, its answer or none.
 
-Rules: one question a node at a time, few at once, for they go over the air of all. A question that is not answered is
-said again; what comes late, twice or to nothing is passed over. Forged answers fail at transport's MIC.
+Rules: one question a node at a time, few at once, for they go over the air of all. Who is not heard has a queue of
+its own, so that nobody who answers waits for it. A question that is not answered is said again; what comes late, twice
+or to nothing is passed over. Forged answers fail at transport's MIC.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from fieldline_wire.ports import Block
 ANSWER_S = 6.0
 """From the question to its answer over five hops with lost segments on both ways."""
 TRIES = 3
-AT_ONCE = 2
-"""Nodes that are asked at a time."""
+AT_ONCE, UNHEARD_AT_ONCE = 2, 1
+"""Nodes that are asked at a time: of those that are heard, and of others, which are asked once and not in a row."""
 
 KeyOf = Callable[[int], Block | None]
 
@@ -31,20 +32,21 @@ class ConfigClient:
         self._station = station
         self._key_of = key_of
         self._turn = asyncio.Semaphore(AT_ONCE)
+        self._turn_unheard = asyncio.Semaphore(UNHEARD_AT_ONCE)
         self._open: dict[int, tuple[Question, asyncio.Future[bytes]]] = {}
         self.counts = dict.fromkeys(("asked", "again", "answered", "refused", "unanswered"), 0)
         node = station.node
         node.keys.remote = key_of
         node.remote = self._came
 
-    async def ask(self, address: int, question: Question, wide: bool = False) -> bytes:
+    async def ask(self, address: int, question: Question, heard: bool = True, wide: bool = False) -> bytes:
         """The answer's parameters, the setting being as wanted; ConfigurationError where it is not.
 
-        `wide`: at a TTL for a node whose place is not known.
+        `heard`: it was, not long ago; `wide`: at a TTL for a node whose place is not known.
         """
-        async with self._turn:
+        async with self._turn if heard else self._turn_unheard:
             self.counts["asked"] += 1
-            for number in range(TRIES):
+            for number in range(TRIES if heard else 1):
                 self.counts["again"] += number > 0
                 try:
                     return await self._once(address, question, WIDE_TTL if wide or number else NO_TTL)

@@ -93,13 +93,16 @@ class Configurator:
         self._stirred.pop(address, None)
 
     async def _ask(self, state: MemberState, question: Question) -> None:
-        answer = await self._client.ask(state.address, question, wide=state.lost or not state.hops)
+        heard = bool(state.heard_at) and not state.lost
+        answer = await self._client.ask(state.address, question, heard, wide=not state.hops)
         state.known.confirmed[question.name] = question.value
         if question.name == messages.COMPOSITION:
             state.known.composition = answer[1:]
         self._save()
         if question.name == messages.RELAY:
             logs.event(logs.INFO, "mesh-relay-set", node=f"{state.address:04x}", relay=question.value)
+            for address in self._stirred:  # who was not reached may be now
+                self.stir(address)
 
     async def _stirred_within(self, stirred: asyncio.Event, seconds: float) -> bool:
         with suppress(TimeoutError):
