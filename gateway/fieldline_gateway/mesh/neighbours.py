@@ -1,13 +1,15 @@
 """Who hears whom, from what nodes tell and what we hear ourselves: the links that the thinning works on.
 
-Rules: older counts weigh half with each new report. Who has told nothing is taken to hear as it is heard. A PDU is
-said in three copies of which one suffices, so the share of adverts follows from that of PDUs. Nothing is sent here.
+Rules: older counts weigh half with each new report. Who has told nothing is taken to hear as it is heard, and our own
+node, which says no heartbeats, to be heard as it hears. A PDU is said in three copies of which one suffices, so the
+share of adverts follows from that of PDUs. Nothing is sent here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
+from fieldline_gateway.mesh.network import GATEWAY
 from fieldline_gateway.mesh.thinning import Links
 from fieldline_wire.mesh.heard import Heard
 
@@ -54,6 +56,6 @@ def links(rows: Mapping[int, Row | None]) -> Links:
     }
     for receiver, row in list(found.items()):
         for sender, value in row.items():
-            if rows.get(sender) is None:
+            if rows.get(sender) is None or receiver == GATEWAY:
                 found.setdefault(sender, {}).setdefault(receiver, value)
     return found
