@@ -42,6 +42,7 @@ _RADIOS = {
     "wifi": f"{_NODE}.drivers.micropython.wifi",
     "ble": f"{_NODE}.drivers.micropython.mesh",
 }
+_MESH_NODE = f"{_NODE}.links.mesh"
 _PACKAGES = (_NODE, "fieldline_wire")
 _DRIVERS = f"{_NODE}/drivers/micropython/"
 _SELECTOR = (
@@ -320,7 +321,9 @@ def _radios(spec: BoardSpec, scripts: tuple[str, ...]) -> set[str]:
     """The drivers of the board's radios, where the interpreter is MicroPython."""
     if "main.py" not in scripts:
         return set()
-    return {module for kind, module in _RADIOS.items() if kind in spec.radio.kinds}
+    modules = {module for kind, module in _RADIOS.items() if kind in spec.radio.kinds}
+    roomy = spec.radio.mesh == "node" or (spec.radio.mesh == "bridge" and "boot.py" not in scripts)  # frozen
+    return modules | ({_MESH_NODE} if roomy else set())
 
 
 def _closure(modules: Iterable[str], text: Callable[[Path], str]) -> dict[str, str]:

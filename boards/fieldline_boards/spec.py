@@ -18,7 +18,7 @@ UPDATE_MPY_BYTES = 45056
 """44 kB: what is in flash for updates and in memory only while there is one, unless a board's TOML says otherwise."""
 
 MESH_MPY_BYTES = 49152
-"""48 kB: what is in flash for a Bluetooth mesh and in memory only on its nodes, unless a board's TOML says otherwise."""
+"""48 kB: in flash for a Bluetooth mesh, in memory on its nodes alone, unless a board's TOML says otherwise."""
 
 UPDATE_HEAP_BYTES = 172032
 """168 kB: of heap while there is an update, unless a board's TOML says otherwise."""
@@ -137,6 +137,8 @@ class Radio:
 
     kinds: tuple[str, ...]
     lora: Lora | None
+    mesh: str | None = None
+    """Where it has Bluetooth: "node", or "bridge" where its files area has no room for a mesh node's code."""
 
     @property
     def names(self) -> tuple[str, ...]:

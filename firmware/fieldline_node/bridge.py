@@ -17,7 +17,17 @@ _LOOK_MS = const(5)  # neither the air nor, on some hosts, the line wakes it
 class Bridge:
     """`hardware`, `bearer`: ports.py; `line`: a SerialLink for BRIDGE_KINDS; `name`: the board's."""
 
-    __slots__ = ("_bearer", "_dropped", "_hardware", "_heard", "_line", "_name", "_queue", "_sent", "_state_at")
+    __slots__ = (
+        "_bearer",
+        "_dropped",
+        "_hardware",
+        "_heard",
+        "_line",
+        "_name",
+        "_queue",
+        "_sent",
+        "_state_at",
+    )
 
     def __init__(self, hardware, bearer, line, name: str) -> None:
         self._hardware = hardware

@@ -65,10 +65,11 @@ class Uplink:
 
     def step(self, now: int, report_ms: int) -> int:
         """Takes what came, sends what is due; ms until the next step. Reports go out each `report_ms`."""
+        came = self._link.poll(now)
         if self._link.up != self._was_up:
             self._was_up = self._link.up
             (self._session.on_link_up if self._was_up else self._session.on_link_down)(now)
-        for sealed in self._link.poll(now):
+        for sealed in came:
             self._between()
             message = self._messenger.open(sealed)
             self._between()

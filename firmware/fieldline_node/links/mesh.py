@@ -18,7 +18,9 @@ from fieldline_wire.mesh.models.sealed import COMPANY, SEALED_NODE, SealedModel
 from fieldline_wire.mesh.node import REPLAYS, Node
 from fieldline_wire.mesh.settings import FEATURE_RELAY
 
-_PATIENCE_MS = const(120000)  # the gateway acknowledges eight reports by one Ack, or after 90 s: docs/mesh.md 5.5
+_PATIENCE_MS = const(
+    120000
+)  # the gateway acknowledges eight reports by one Ack, or after 90 s: docs/mesh.md 5.5
 _WINDOW = const(12)
 _PEERS = const(2)
 _WAITING = const(2)  # messages: one under way, one ready to follow
@@ -117,8 +119,8 @@ class MeshLink:
             if advert is not None:
                 bearer.send(now, *advert)
                 wait = bearer.poll(now)
-            else:
-                wait = min(wait, node.wait_ms(now))
+        if bearer.ready:
+            wait = min(wait, node.wait_ms(now))
         self._due = now + wait
         if self.room and not had_room:
             self.stirred = True

@@ -4,7 +4,7 @@
     {"role": "bridge"}
 
 The first is what `fieldline mesh add` prints; "relay": true in it makes the node a relay until the gateway says
-otherwise. Keys in the file are what it joins with: afterwards the journal has them, and what the gateway made of them.
+otherwise. With the file's keys it joins; afterwards the journal has them, and what the gateway made of them.
 
 Rules: imported only where the file is there; each role imports its own code.
 """
@@ -17,6 +17,7 @@ from fieldline_node.links.serial import SerialLink
 from fieldline_wire.serial import BRIDGE_KINDS
 
 PATH = "/mesh.json"
+_LINK = "fieldline_node.links.mesh"  # in the builds of boards that have room for it
 
 
 class Mesh:
@@ -38,10 +39,13 @@ class Mesh:
     def link(self, journal, hardware):
         """The node's link. IdentityError where the file cannot be used, or the radio does not start."""
         from fieldline_node.drivers.micropython.cipher import Aes
-        from fieldline_node.links.mesh import make_mesh_link
 
         try:
-            return make_mesh_link(self._said, _bearer(), journal, Aes, hardware.random, hardware.now_ms)
+            make = __import__(_LINK, None, None, ("make_mesh_link",)).make_mesh_link
+        except ImportError:
+            raise IdentityError("%s: this build has the bridge alone (docs/mesh.md 12)" % PATH) from None
+        try:
+            return make(self._said, _bearer(), journal, Aes, hardware.random, hardware.now_ms)
         except IdentityError as error:
             raise IdentityError("%s: %s" % (PATH, error)) from None
 
