@@ -1,8 +1,8 @@
 """Asks other nodes' Configuration Servers: a question under the node's device key, its answer or none.
 
 Rules: one question a node at a time, few at once, for they go over the air of all. Who is not heard has a queue of
-its own, so that nobody who answers waits for it. A question that is not answered is said again; what comes late, twice
-or to nothing is passed over. Forged answers fail at transport's MIC.
+its own, so that nobody who answers waits for it. A question that is not answered is said again; what comes late,
+twice or to nothing is passed over. Forged answers fail at transport's MIC.
 """
 
 from __future__ import annotations
