@@ -144,11 +144,11 @@ def _provision(words: argparse.Namespace) -> int:
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"{words.static_oob}: {error}") from None
     state = ask(socket, "mesh.provision", {"device": words.device, "node": words.node, "static": static})
-    said = ""
+    said = 0
     while True:
-        if state["stage"] != said and not words.json:
-            said = state["stage"]
-            print(f"{state['device']}: {said}", flush=True)
+        for stage in state["stages"][said:] if not words.json else ():
+            print(f"{state['device']}: {stage}", flush=True)
+        said = len(state["stages"])
         if state["done"]:
             break
         time.sleep(POLL_S)

@@ -108,8 +108,8 @@ class Provisioning:
         self._task = asyncio.create_task(self._over_gatt(address, attempt))
 
     def status(self) -> dict[str, Any]:
-        """How far the last one is: device, stage, done, address, error."""
-        return self._attempt.status() if self._attempt is not None else {"stage": "", "done": True}
+        """How far the last one is: device, stages so far, done, address, error."""
+        return self._attempt.status() if self._attempt is not None else {"stages": [], "done": True}
 
     async def end(self) -> None:
         """Gives up what is under way."""
@@ -192,7 +192,7 @@ class _Attempt:
         self._folder = folder
         self._node = node
         self._static = static
-        self._stage = "waits for the device"
+        self._stages = ["waits for the device"]
         self._error = ""
         self._address = 0
         self._bearer: _Bearer | None = None
@@ -231,12 +231,13 @@ class _Attempt:
     def status(self) -> dict[str, Any]:
         """As plain JSON values."""
         address = f"{self._address:04x}" if self._address else ""
-        told = {"device": self.device, "stage": self._stage, "done": self.done, "address": address}
+        told = {"device": self.device, "stages": list(self._stages), "done": self.done, "address": address}
         return told | {"node": self._node, "error": self._error}
 
     def _send(self, now: int, pdu: bytes) -> None:
         assert self._bearer is not None
-        self._stage = _STAGES.get(pdu[0], self._stage)
+        if pdu[0] in _STAGES:
+            self._stages.append(_STAGES[pdu[0]])
         self._bearer.send(now, pdu)
 
     def _data(self, elements: int, device_key: bytes) -> Data:
@@ -257,7 +258,7 @@ class _Attempt:
         return Data(mesh.net_key, 0, counters.iv_index, address, iv_update=counters.updating)
 
     def _complete(self, now: int, data: Data, device_key: bytes) -> None:
-        self._stage = "it is a node"
+        self._stages.append("it is a node")
         self._end(now, "")
         logs.event(logs.INFO, "mesh-provisioned", device=self.device, address=f"{data.address:04x}")
         self._joined()
