@@ -76,17 +76,16 @@ def _nodes(words: argparse.Namespace) -> int:
         return 0
     running = not rows or "heard_s" in rows[0]
     table = Table(title="mesh" if running else "mesh (no gateway runs: what the files say)")
-    columns = ("address", "node", "heard", "hops", "ttl", "relay", "hears", "in", "out", "not set yet")
+    columns = ("address", "node", "heard", "hops", "ttl", "relay", "hears", "not set yet")
     for column in columns:
         table.add_column(column, no_wrap=column != "not set yet")
     for row in rows:
         if not running:
-            table.add_row(row["address"], row["node"], "", "", "", row["relay_mode"], "", "", "", "")
+            table.add_row(row["address"], row["node"], "", "", "", row["relay_mode"], "", "")
             continue
-        counts = [str(row[key]) for key in ("messages_in", "messages_out")]
         table.add_row(
             *(row["address"], row["node"], _heard(row), _text(row["hops"]), _text(row["ttl"]), _relays(row)),
-            *(_text(row["hears"]), *counts, ", ".join(filter(None, [*row["open"], row["error"]]))),
+            *(_text(row["hears"]), ", ".join(filter(None, [*row["open"], row["error"]]))),
         )
     Console().print(table)
     return 0
