@@ -37,6 +37,9 @@ _CIRCUITPYTHON_SCRIPTS = ("boot.py", "code.py", "safemode.py")
 _SETTINGS = "settings.toml"
 _LIBRARY = Path("lib")  # on CircuitPython's sys.path
 _NODE = "fieldline_node"
+_NATIVE_MAIN = (
+    "native/main.py"  # of an image that takes others of its kind; it imports what an app has no use for
+)
 # By kind of radio: what the node imports where a file on the board asks for it.
 _RADIOS = {
     "wifi": f"{_NODE}.drivers.micropython.wifi",
@@ -55,7 +58,7 @@ _SELECTOR = (
 _UPDATES = (
     "fieldline_wire/update/",
     f"{_NODE}/updates.",
-    *(f"{_DRIVERS}{name}." for name in ("inflate", "mounted", "selector", "slots", "updates")),
+    *(f"{_DRIVERS}{name}." for name in ("inflate", "mounted", "native", "selector", "slots", "updates")),
 )
 # Loaded where there is a /mesh.json: drivers/micropython/mesh.py
 _MESH = (
@@ -189,12 +192,15 @@ def build_frozen(spec: BoardSpec, out_dir: Path, *, development: bool = True) ->
     """As build(), for a MicroPython image that has the node in it: modules and the manifest that freezes them.
 
     main.py is frozen with them; boot.py is not, because a frozen one could never be replaced. So nothing chooses
-    a slot, and the code of updates is left out.
+    a slot, and the code of updates is left out, but for a board with two partitions for such images: there the image
+    takes the next one (update.md 8.10).
     """
-    module = board_module(spec, importlib.metadata.version("fieldline"), development=development)
-    with _gathered(spec, ("main.py",), module, out_dir, _folding()) as sources:
+    native = bool(spec.native) and spec.update is not None
+    version = importlib.metadata.version("fieldline")
+    module = board_module(spec, version, development=development, native=native)
+    with _gathered(spec, (_NATIVE_MAIN if native else "main.py",), module, out_dir, _folding()) as sources:
         for path, source in [*sources, ("main.py", out_dir / "main.py")]:
-            if path.startswith(_WITH_SELECTOR):
+            if not native and path.startswith(_WITH_SELECTOR):
                 continue
             target = out_dir / _FROZEN / path
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -251,7 +257,7 @@ def _gathered(
     """
     files = {Path(name).name: _script(name) for name in scripts}
     ours = (_imports(_as_written(file)) for file in files.values())
-    sources = _closure(_sensors(spec).union(_radios(spec, scripts), *ours), text)
+    sources = _closure(_sensors(spec).union(_radios(spec, files), *ours), text)
     _clear(out_dir)
     for name, source in files.items():
         shutil.copyfile(source, out_dir / name)
@@ -317,7 +323,7 @@ def _sensors(spec: BoardSpec) -> set[str]:
     return set(modules)
 
 
-def _radios(spec: BoardSpec, scripts: tuple[str, ...]) -> set[str]:
+def _radios(spec: BoardSpec, scripts: Iterable[str]) -> set[str]:
     """The drivers of the board's radios, where the interpreter is MicroPython."""
     if "main.py" not in scripts:
         return set()

@@ -21,6 +21,7 @@ from fieldline_boards.errors import BoardError
 from fieldline_boards.identity import KEY_BYTES, NODE_BYTES, make_identity, read_identity, write_private
 from fieldline_boards.install import Step, install, install_frozen
 from fieldline_boards.service.cli import add_parts
+from fieldline_host.command import run_command
 
 EPILOG = """examples:
   fieldline node build pico_w --out build/pico_w
@@ -35,12 +36,7 @@ EPILOG = """examples:
 
 def main(argv: list[str]) -> int:
     """Run one subcommand."""
-    words = _parser().parse_args(argv)
-    try:
-        return int(words.run(words))
-    except BoardError as error:
-        print(f"fieldline: error: {error}", file=sys.stderr)
-        return 1
+    return run_command(_parser(), argv, BoardError)
 
 
 def _parser() -> argparse.ArgumentParser:

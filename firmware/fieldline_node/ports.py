@@ -46,6 +46,6 @@ port of updates (drivers/micropython/updates.py)
     who                 node, board, component, abi
     status()            Status of wire/update/messages.py, with nothing loaded
     updater(unix, random)   all that an update needs, loaded now
-    switch              None, or what has to be told to a chip's own loader: confirmed()
+    switch              None, or the chip's own loader: running, confirmed() (drivers/micropython/native.py)
 flash region (flash.py)
 """

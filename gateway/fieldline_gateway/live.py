@@ -157,4 +157,4 @@ def _move(place: int, state: NodeState) -> list[Any]:
 def _classes(state: NodeState) -> dict[int, Any]:
     if state.stream is None:
         return {}
-    return {cls: numbers for cls, numbers in state.current().items() if numbers.last > 0}
+    return dict(state.current().counted())

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 
 from fieldline_gateway import config
 from fieldline_gateway.errors import GatewayError, UsageError
@@ -18,6 +17,7 @@ from fieldline_gateway.mesh.network import GATEWAY, Member
 from fieldline_gateway.mesh_run_cli import EXAMPLES, add_parsers
 from fieldline_gateway.registry import NODE_BYTES
 from fieldline_gateway.words import add_command
+from fieldline_host.command import run_command
 
 EPILOG = """examples:
   fieldline mesh new -c gateway.toml
@@ -43,12 +43,7 @@ def main(argv: list[str]) -> int:
     remove = add_command(parts, "remove", _remove, "forget a member (it still has the network's key)", EPILOG)
     remove.add_argument("address", help="four hexadecimal digits, or the node's id")
     add_parsers(parts)
-    words = parser.parse_args(argv)
-    try:
-        return int(words.run(words))
-    except GatewayError as error:
-        print(f"fieldline mesh: error: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 1
+    return run_command(parser, argv, GatewayError, UsageError)
 
 
 def _new(words: argparse.Namespace) -> int:

@@ -18,10 +18,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from fieldline_gateway.errors import RegistryError, UsageError
-from fieldline_host.sqlite import immediate
+from fieldline_host.sqlite import connect, immediate
 
 KEY_BYTES = 16
 """AES-128 (wire.md 3.1)."""
@@ -77,8 +77,7 @@ class Node:
     revoked_ms: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Heard:
+class Heard(NamedTuple):
     """What was last heard of a node, as of the checkpoint."""
 
     node: bytes
@@ -92,8 +91,7 @@ class Heard:
     """The last Hello, as the node sent it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(NamedTuple):
     """Numbers of a class that are on disk, as ranges in order."""
 
     node: bytes
@@ -154,10 +152,7 @@ class Registry:
                 f"run chmod 600 {self._path}"
             )
         with self._wrapped():
-            self._db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._db.execute("PRAGMA busy_timeout=5000")
+            self._db = connect(self._path)
             found = self._db.execute("PRAGMA user_version").fetchone()[0]
             if found > _SCHEMA_VERSION:
                 raise RegistryError(

@@ -49,8 +49,7 @@ def _classes(state: NodeState) -> dict[str, dict[str, int]]:
             "stored": max(numbers.durable.count - numbers.gaps, 0),
             "gaps": numbers.gaps,
         }
-        for cls, numbers in state.current().items()
-        if numbers.last > 0
+        for cls, numbers in state.current().counted()
     }
 
 

@@ -55,7 +55,7 @@ def test_every_board_builds_within_its_budget(name: str, tmp_path: Path) -> None
 def test_what_a_board_carries_of_the_mesh(tmp_path: Path) -> None:
     """A node's code, a bridge's alone where there is no room, nothing without Bluetooth."""
     link, bridge = "fieldline_node/links/mesh.mpy", "fieldline_node/bridge.mpy"
-    for name, carried in (("esp32c3_devkitm", {link, bridge}), ("pico_w", {bridge}), ("pico", set())):
+    for name, carried in (("esp32c6_devkitc", {link, bridge}), ("pico_w", {bridge}), ("pico", set())):
         report = build(load_board(name), tmp_path / name)
         assert {path for path in (link, bridge) if (tmp_path / name / path).exists()} == carried
         assert (report.mesh_mpy_bytes > 0) == bool(carried)

@@ -187,7 +187,7 @@ def test_what_is_wrong_names_the_line(tmp_path: Path, before: str, after: str, a
         ("pin =", 'pin = "20"', "pin", "no pin 20: ESP32 has no such GPIO"),
         ("app =", "app = 0x1F1000", "app", "must be a multiple of 65536"),
         ("app =", "app = 0x400000", "app", "behind the flash's 0x400000"),
-        ("app =", "app = 0x200000", "start = 0x340000", "the regions 'files' and 'update' overlap"),
+        ("app =", "app = 0x200000", "start = 0x368000", "the regions 'files' and 'update' overlap"),
         ("app =", "app = 0x1F0000\nstorage = 0x1000", "storage", "'storage' is not known in [flash]"),
         ("start =", "start = 0x8000", "start", "the regions 'partition table' and 'update' overlap"),
         ("label =", 'label = "a_name_of_17_char"', "label", "1 to 16 letters"),

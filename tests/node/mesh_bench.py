@@ -105,10 +105,20 @@ class MeshSite:
         self.node.keys.app_keys.append(AppKey(0, 0, ApplicationKey(Block, APP_KEY)))
         self.model.state.binds.append(0)
 
-    def add(self, name: str, address: int, *, relay: bool = False, mesh: str | None = None) -> MeshPeer:
-        """A board with the firmware, switched off; its peer."""
+    def add(
+        self,
+        name: str,
+        address: int,
+        *,
+        relay: bool = False,
+        mesh: str | None = None,
+        main: str | None = None,
+    ) -> MeshPeer:
+        """A board with the firmware, switched off; its peer. `mesh`: another /mesh.json; `main`: another main.py."""
         if not self._build.exists():
             assert build(self.spec, self._build).over == ()
+        if main is not None:
+            (self._build / "main.py").write_text(main)
         files = self.folder / f"{name}-files"
         files.mkdir()
         (files / "identity.bin").write_bytes(make_identity(NODE, 0, KEY))

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from fieldline_gateway.errors import StoreHeld
 from fieldline_gateway.ingest.clock import Boots
-from fieldline_gateway.ingest.node import ClassState, NodeState, new_stream
+from fieldline_gateway.ingest.node import ClassState, NodeState, Stream
 from fieldline_gateway.ingest.rules import Ingest
 from fieldline_gateway.ingest.settled import NumberSet
 from fieldline_gateway.records import KIND_CONFIG, KIND_GAP, KIND_HELLO, KIND_REPORT, Record
@@ -124,7 +124,7 @@ def _load_settled(state: NodeState, row: Settled) -> None:
     if row.stream not in state.streams:
         if row.stream in state.ended:
             return
-        state.streams[row.stream] = new_stream()
+        state.streams[row.stream] = Stream()
         state.end_stream(row.stream)
     numbers = state.streams[row.stream][row.cls]
     numbers.seen = NumberSet(row.ranges)
@@ -141,8 +141,7 @@ def _settled(state: NodeState) -> list[Settled]:
             state.node.id, stream, cls, numbers.durable.ranges, numbers.oldest, numbers.next, numbers.gaps
         )
         for stream, classes in state.streams.items()
-        for cls, numbers in classes.items()
-        if numbers.last > 0
+        for cls, numbers in classes.counted()
     ]
 
 

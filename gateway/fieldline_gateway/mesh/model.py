@@ -1,4 +1,4 @@
-"""The gateway's end of the sealed model: it also asks nodes whom they hear (docs/mesh.md 12).
+"""The gateway's end of the sealed model: it also asks nodes whom they hear (docs/mesh.md 13).
 
 Rules: what a node tells is a claim of whoever holds the AppKey; it chooses relays and nothing else.
 """

@@ -1,4 +1,4 @@
-"""Whom a node hears with no relay between, and how much of what they say (docs/mesh.md 12).
+"""Whom a node hears with no relay between, and how much of what they say (docs/mesh.md 13).
 
 Rules: costs no air. A heartbeat tells the TTL that it set out with, and whoever holds the NetKey can read it on its
 way: one that still has it came directly. From then on each PDU of that source counts as heard if it has that TTL,

@@ -23,9 +23,10 @@ _LOG_SHOWN = 2000
 
 # machine.reset_cause() by how the chip started. The RP2040 resets itself only by its watchdog, so that
 # machine.reset() and deepsleep() look like it (ports/rp2/modmachine.c); its soft reset changes nothing.
+SOFT_RESET = 5  # of the ESP32 family: its boot loader has no part in it
 _CAUSES = {
     "rp2": {"power": 1, "hard": 3, "watchdog": 3, "deepsleep": 3},
-    "esp32": {"power": 1, "hard": 2, "watchdog": 3, "deepsleep": 4, "soft": 5},
+    "esp32": {"power": 1, "hard": 2, "watchdog": 3, "deepsleep": 4, "soft": SOFT_RESET},
 }
 _NO_CUT: tuple[int, Tear] = (0, "before")  # the operation, 0 is never; how it is torn
 

@@ -44,6 +44,8 @@ class Mesh:
             make = __import__(_LINK, None, None, ("make_mesh_link",)).make_mesh_link
         except ImportError:
             raise IdentityError("%s: this build has the bridge alone (docs/mesh.md 12)" % PATH) from None
+        except MemoryError:
+            raise IdentityError("%s: too little memory for a mesh (docs/mesh.md 12)" % PATH) from None
         try:
             return make(self._said, _bearer(), journal, Aes, hardware.random, hardware.now_ms)
         except IdentityError as error:
