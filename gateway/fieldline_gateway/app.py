@@ -61,6 +61,7 @@ from fieldline_gateway.web.tokens import Tokens
 from fieldline_host import systemd
 
 if TYPE_CHECKING:
+    from fieldline_gateway.mesh.config import MeshConfig
     from fieldline_gateway.mesh.links import MeshLinks
     from fieldline_gateway.sparkplug.datatypes import Value
 
@@ -105,7 +106,7 @@ class Gateway:
         self._links = SerialLinks(config.serial, self._receive)
         self._listener: Listener | None = None
         self._wifi: MqttLinks | None = None
-        self._mesh = self._make_mesh() if config.proxies else None
+        self._mesh = self._make_mesh(config.bluetooth) if config.bluetooth else None
         self._tokens = Tokens(tokens_path(config.data), _utc_ms)
         self._sinks = RunningSinks(self._store, config.silent_ms)
         self.audit = AuditLog(config.data / AUDIT_FOLDER, _utc_ms)
@@ -117,10 +118,10 @@ class Gateway:
         self._flush_planned = False
         self._began = time.monotonic()
 
-    def _make_mesh(self) -> MeshLinks:
+    def _make_mesh(self, config: MeshConfig) -> MeshLinks:
         from fieldline_gateway.mesh.links import MeshLinks
 
-        return MeshLinks(self._config.mesh, self._config.proxies, self._receive)
+        return MeshLinks(self._config.mesh, config, self._receive)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -159,6 +160,7 @@ class Gateway:
                 from fieldline_gateway.mesh import network
 
                 network.load(self._config.mesh)  # what is wrong with it is said now
+                self._mesh.operations.add_to(self.operations)
                 stack.push_async_callback(ended, asyncio.create_task(self._mesh.run()))
             await self._open_page(stack)
             self.operations.starting = False
@@ -167,7 +169,7 @@ class Gateway:
             )
             yield
 
-    def status(self) -> dict[str, Any]:
+    async def status(self) -> dict[str, Any]:
         """What `fieldline gateway status` shows."""
         return {
             "gateway": {
@@ -176,12 +178,13 @@ class Gateway:
                 "run": self._run,
                 "uptime_s": time.monotonic() - self._began,
             },
-            "nodes": status.nodes(self._ingest.states.values(), _utc_ms()),
+            "nodes": await status.nodes(list(self._ingest.states.values()), _utc_ms()),
             "store": self._store.status(),
-            "sinks": self._sinks.status(),
+            "sinks": await self._sinks.status(),
             "links": self._tell_links(),
             "refused": {kind: count for kind, count in self._ingest.refusals.counts.items() if count},
             "listener": self._listener.status() if self._listener else None,
+            "mesh": self._mesh.operations.summary() if self._mesh else None,
         }
 
     def _tell_links(self) -> list[dict[str, object]]:
@@ -204,7 +207,7 @@ class Gateway:
         )
 
     async def _tell_status(self, _: Caller, __: Arguments) -> dict[str, Any]:
-        return self.status()
+        return await self.status()
 
     async def _open_state(self) -> None:
         """Registry and store; the run number is on disk before anything can be sealed with it."""
@@ -328,14 +331,11 @@ class Gateway:
         logs.event(logs.INFO, "command-taken", node=node.hex(), control=name)
         self._fleet.host_orders(node, command)
 
-    def _look_around(self) -> None:
+    async def _look_around(self) -> None:
         """Tell the sinks which nodes are there."""
-        nodes = [
-            (state.node.id, state.heard_ms)
-            for state in self._ingest.states.values()
-            if state.node.revoked_ms is None
-        ]
-        self._sinks.look(nodes, _utc_ms())
+        states = list(self._ingest.states.values())
+        nodes = ((state.node.id, state.heard_ms) for state in states if state.node.revoked_ms is None)
+        await self._sinks.look(nodes, _utc_ms())
 
     # --- links and store
 
@@ -375,7 +375,7 @@ class Gateway:
                     logs.event(logs.INFO, "registry-read-again", nodes=len(self._ingest.states))
             except GatewayError as error:
                 logs.event(logs.ERROR, "registry-failed", error=error)
-            self._look_around()
+            await self._look_around()
             self._ingest.downlinks.late(time.monotonic_ns() // 1_000_000)
             self._plan_flush()
             self._guard.look(time.monotonic_ns() // 1_000_000)

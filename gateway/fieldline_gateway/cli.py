@@ -121,9 +121,10 @@ def _check(words: argparse.Namespace) -> int:
     print(f"  gateway   {settings.name}, data in {settings.data}")
     if settings.serial.ports:
         print(f"  links     serial {', '.join(settings.serial.ports)} at {settings.serial.baud} baud")
-    if settings.proxies:
+    if settings.bluetooth:
         members = network.load(settings.mesh).members
-        print(f"  mesh      {len(members)} nodes, through {', '.join(settings.proxies)}")
+        ways = ", ".join(settings.bluetooth.bridges + settings.bluetooth.proxies)
+        print(f"  mesh      {len(members)} nodes, through {ways}")
     age = f" and {bound.max_age_ms // 86_400_000} days" if bound.max_age_ms else ""
     print(f"  store     at most {bound.max_bytes // 1024**2} MiB{age}")
     for sink in settings.sinks:

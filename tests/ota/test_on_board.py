@@ -59,8 +59,8 @@ def release(board: str, image: bytes, sequence: int, bases: tuple[bytes, ...] = 
 class OnBoard:
     """A node with trust, and who updates it."""
 
-    def __init__(self, board: str, folder: Path) -> None:
-        self.bench = BoardBench(board, folder).firmware(development=False)
+    def __init__(self, board: str, folder: Path, bench: type[BoardBench] = BoardBench) -> None:
+        self.bench = bench(board, folder).firmware(development=False)
         trust = pack_trust(material.TOKEN_KEY, material.root().to_bytes())
         (self.bench.build / "trust.bin").write_bytes(trust)
         self.watch_heap = False

@@ -133,7 +133,9 @@ async def test_a_kill_in_the_middle_of_a_delivery_repeats_it_under_its_key(
             ask(door, "alert.test")
             await until(lambda: ask(door, "alert.notifiers")["notifiers"][0]["waiting"] == 0)
             told = hook.events()
-            assert len(told) >= 4 and len(told) % 2 == 0, "each event of two tests or more, raised and cleared"
+            assert len(told) >= 4 and len(told) % 2 == 0, (
+                "each event of two tests or more, raised and cleared"
+            )
             assert sorted(told) == list(range(1, len(told) + 1))
             assert len(set(told.values())) == len(told) <= len(hook.got)
             if moment == "before the answer":
