@@ -92,9 +92,9 @@ class App:
             self.unkept += 1
             self._why = str(error)
 
-    def restart(self) -> None:
+    def restart(self, into_trial: bool = False) -> None:
         """Ends this run on purpose."""
-        self.faults.restart()
+        self.faults.restart(into_trial)
         self.hardware.restart()
 
     def handle(self, now: int, message):

@@ -1,5 +1,5 @@
-"""A repository as `fieldline ota publish` leaves it, behind an HTTP server that is a process of its own, on a line that
-breaks: what a gateway takes is whole and verified, and what it lacks comes with the next look."""
+"""A repository as `fieldline ota publish` leaves it, behind an HTTP server that is a process of its own, on a line
+that breaks: what a gateway takes is whole and verified, and what it lacks comes with the next look."""
 
 from __future__ import annotations
 
