@@ -37,10 +37,15 @@ _CIRCUITPYTHON_SCRIPTS = ("boot.py", "code.py", "safemode.py")
 _SETTINGS = "settings.toml"
 _LIBRARY = Path("lib")  # on CircuitPython's sys.path
 _NODE = "fieldline_node"
-_WIFI = "fieldline_node.drivers.micropython.wifi"
 _NATIVE_MAIN = (
     "native/main.py"  # of an image that takes others of its kind; it imports what an app has no use for
 )
+# By kind of radio: what the node imports where a file on the board asks for it.
+_RADIOS = {
+    "wifi": f"{_NODE}.drivers.micropython.wifi",
+    "ble": f"{_NODE}.drivers.micropython.mesh",
+}
+_MESH_NODE = f"{_NODE}.links.mesh"
 _PACKAGES = (_NODE, "fieldline_wire")
 _DRIVERS = f"{_NODE}/drivers/micropython/"
 _SELECTOR = (
@@ -54,6 +59,13 @@ _UPDATES = (
     "fieldline_wire/update/",
     f"{_NODE}/updates.",
     *(f"{_DRIVERS}{name}." for name in ("inflate", "mounted", "native", "selector", "slots", "updates")),
+)
+# Loaded where there is a /mesh.json: drivers/micropython/mesh.py
+_MESH = (
+    "fieldline_wire/mesh/",
+    f"{_NODE}/bridge.",
+    f"{_NODE}/links/mesh.",
+    *(f"{_DRIVERS}{name}." for name in ("ble", "mesh")),
 )
 # Of no use without the selector
 _WITH_SELECTOR = (*_UPDATES, f"{_NODE}/standby.", f"{_DRIVERS}loader.")
@@ -93,13 +105,19 @@ class BuildReport:
 
     @property
     def mpy_bytes(self) -> int:
-        """Size of all compiled files, without those that are loaded for an update alone."""
-        return self._compiled(updates=False)
+        """Size of all compiled files, without those that are loaded for an update or a mesh alone."""
+        compiled = sum(file.size for file in self.files if file.path.endswith(".mpy"))
+        return compiled - self.update_mpy_bytes - self.mesh_mpy_bytes
 
     @property
     def update_mpy_bytes(self) -> int:
         """Size of the compiled files that are loaded for an update, or by the selector."""
-        return self._compiled(updates=True)
+        return self._compiled(_UPDATES)
+
+    @property
+    def mesh_mpy_bytes(self) -> int:
+        """Size of the compiled files that are loaded for a Bluetooth mesh."""
+        return self._compiled(_MESH)
 
     @property
     def selector_bytes(self) -> int:
@@ -114,6 +132,7 @@ class BuildReport:
         for what, size, most in (
             ("the .mpy files of the app have", self.mpy_bytes, budget.mpy_bytes),
             ("the .mpy files of updates have", self.update_mpy_bytes, budget.update_mpy_bytes),
+            ("the .mpy files of the mesh have", self.mesh_mpy_bytes, budget.mesh_mpy_bytes),
             ("the selector has", self.selector_bytes, budget.selector_bytes),
         ):
             if size > most:
@@ -136,11 +155,9 @@ class BuildReport:
         blocks += sum(-(-file.size // _BLOCK) for file in self.files if file.size > _BLOCK // 8)
         return blocks * _BLOCK
 
-    def _compiled(self, *, updates: bool) -> int:
+    def _compiled(self, part: tuple[str, ...]) -> int:
         return sum(
-            file.size
-            for file in self.files
-            if file.path.endswith(".mpy") and file.path.startswith(_UPDATES) == updates
+            file.size for file in self.files if file.path.endswith(".mpy") and file.path.startswith(part)
         )
 
 
@@ -156,8 +173,8 @@ def build(
     with _gathered(spec, _SCRIPTS, module, out_dir, _folding()) as sources:
         for path, source in sources:
             target = Path(path).with_suffix(".mpy")
-            # memory is narrow in an update, and in flash for the selector
-            opt = _RELEASE_OPT if path.startswith(_UPDATES) else _opt(development)
+            # memory is narrow in an update and with a mesh, and in flash for the selector
+            opt = _RELEASE_OPT if path.startswith((*_UPDATES, *_MESH)) else _opt(development)
             _compile(spec, source, path, out_dir / target, opt)
             if sources_too:
                 readable = out_dir / SOURCES / path
@@ -240,7 +257,7 @@ def _gathered(
     """
     files = {Path(name).name: _script(name) for name in scripts}
     ours = (_imports(_as_written(file)) for file in files.values())
-    sources = _closure(_sensors(spec).union(_wifi(spec, files), *ours), text)
+    sources = _closure(_sensors(spec).union(_radios(spec, files), *ours), text)
     _clear(out_dir)
     for name, source in files.items():
         shutil.copyfile(source, out_dir / name)
@@ -306,9 +323,13 @@ def _sensors(spec: BoardSpec) -> set[str]:
     return set(modules)
 
 
-def _wifi(spec: BoardSpec, scripts: Iterable[str]) -> set[str]:
-    """The driver of the board's Wi-Fi, where it has any and the interpreter is MicroPython."""
-    return {_WIFI} if "wifi" in spec.radio.kinds and "main.py" in scripts else set()
+def _radios(spec: BoardSpec, scripts: Iterable[str]) -> set[str]:
+    """The drivers of the board's radios, where the interpreter is MicroPython."""
+    if "main.py" not in scripts:
+        return set()
+    modules = {module for kind, module in _RADIOS.items() if kind in spec.radio.kinds}
+    roomy = spec.radio.mesh == "node" or (spec.radio.mesh == "bridge" and "boot.py" not in scripts)  # frozen
+    return modules | ({_MESH_NODE} if roomy else set())
 
 
 def _closure(modules: Iterable[str], text: Callable[[Path], str]) -> dict[str, str]:

@@ -94,6 +94,7 @@ class App:
 
     def restart(self, into_trial: bool = False) -> None:
         """Ends this run on purpose."""
+        self.uplink.close()
         self.faults.restart(into_trial)
         self.hardware.restart()
 

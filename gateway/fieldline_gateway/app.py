@@ -2,7 +2,7 @@
 
 Rules: only wires parts together and stops them in order: links first, so that nothing new comes; then the sinks,
 which wait for what is in flight; then checkpoint and store. One gateway a data folder. A sink that fails never stops
-intake.
+intake. What a site may do without (mesh, page, Sparkplug) is imported where it is asked for: a third of a start.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fieldline_gateway import history, live, logs, status
 from fieldline_gateway.alerts.engine import Alerts
@@ -33,9 +33,6 @@ from fieldline_gateway.ingest.rules import Ingest
 from fieldline_gateway.links.mqtt import MqttLinks
 from fieldline_gateway.links.serial import SerialLinks
 from fieldline_gateway.listening import listening
-from fieldline_gateway.mesh import network
-from fieldline_gateway.mesh.links import SCHEME as MESH_SCHEME
-from fieldline_gateway.mesh.links import MeshLinks
 from fieldline_gateway.mqtt.client import Address
 from fieldline_gateway.mqtt.listener import Listener
 from fieldline_gateway.node_operations import NodeOperations
@@ -52,18 +49,21 @@ from fieldline_gateway.sinks.make import make
 from fieldline_gateway.sinks.mqtt import MqttSink
 from fieldline_gateway.sinks.mqtt_config import MqttConfig
 from fieldline_gateway.sinks.payload import JsonPayload
-from fieldline_gateway.sinks.sparkplug import COMMANDS, Value
 from fieldline_gateway.slices import MANY, SLICE, slices, staying
 from fieldline_gateway.store.files import DiskFiles
 from fieldline_gateway.store.state import StoreState
 from fieldline_gateway.store.store import Store
 from fieldline_gateway.tasks import ended
 from fieldline_gateway.updates.service import Updates
-from fieldline_gateway.web import server as web
 from fieldline_gateway.web import token_operations
 from fieldline_gateway.web.config import tokens_path
 from fieldline_gateway.web.tokens import Tokens
 from fieldline_host import systemd
+
+if TYPE_CHECKING:
+    from fieldline_gateway.mesh.config import MeshConfig
+    from fieldline_gateway.mesh.links import MeshLinks
+    from fieldline_gateway.sparkplug.datatypes import Value
 
 HOUSEKEEPING_S = 1.0
 CHECKPOINT_S = 2.0
@@ -106,7 +106,7 @@ class Gateway:
         self._links = SerialLinks(config.serial, self._receive)
         self._listener: Listener | None = None
         self._wifi: MqttLinks | None = None
-        self._mesh = MeshLinks(config.mesh, config.proxies, self._receive) if config.proxies else None
+        self._mesh = self._make_mesh(config.bluetooth) if config.bluetooth else None
         self._tokens = Tokens(tokens_path(config.data), _utc_ms)
         self._sinks = RunningSinks(self._store, config.silent_ms)
         self.audit = AuditLog(config.data / AUDIT_FOLDER, _utc_ms)
@@ -117,6 +117,11 @@ class Gateway:
         self._seen_version = 0
         self._flush_planned = False
         self._began = time.monotonic()
+
+    def _make_mesh(self, config: MeshConfig) -> MeshLinks:
+        from fieldline_gateway.mesh.links import MeshLinks
+
+        return MeshLinks(self._config.mesh, config, self._receive)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -152,7 +157,10 @@ class Gateway:
             stack.push_async_callback(ended, asyncio.create_task(self._keep_house()))
             stack.push_async_callback(ended, asyncio.create_task(self._links.run()))
             if self._mesh is not None:
+                from fieldline_gateway.mesh import network
+
                 network.load(self._config.mesh)  # what is wrong with it is said now
+                self._mesh.operations.add_to(self.operations)
                 stack.push_async_callback(ended, asyncio.create_task(self._mesh.run()))
             await self._open_page(stack)
             self.operations.starting = False
@@ -161,7 +169,7 @@ class Gateway:
             )
             yield
 
-    def status(self) -> dict[str, Any]:
+    async def status(self) -> dict[str, Any]:
         """What `fieldline gateway status` shows."""
         return {
             "gateway": {
@@ -170,12 +178,13 @@ class Gateway:
                 "run": self._run,
                 "uptime_s": time.monotonic() - self._began,
             },
-            "nodes": status.nodes(self._ingest.states.values(), _utc_ms()),
+            "nodes": await status.nodes(list(self._ingest.states.values()), _utc_ms()),
             "store": self._store.status(),
-            "sinks": self._sinks.status(),
+            "sinks": await self._sinks.status(),
             "links": self._tell_links(),
             "refused": {kind: count for kind, count in self._ingest.refusals.counts.items() if count},
             "listener": self._listener.status() if self._listener else None,
+            "mesh": self._mesh.operations.summary() if self._mesh else None,
         }
 
     def _tell_links(self) -> list[dict[str, object]]:
@@ -198,7 +207,7 @@ class Gateway:
         )
 
     async def _tell_status(self, _: Caller, __: Arguments) -> dict[str, Any]:
-        return self.status()
+        return await self.status()
 
     async def _open_state(self) -> None:
         """Registry and store; the run number is on disk before anything can be sealed with it."""
@@ -211,7 +220,10 @@ class Gateway:
     async def _rebuild(self) -> None:
         """The state of ingest: the last checkpoint, and the log behind it."""
         self._ingest = Ingest(self._store, self._id, self._run, self._config.limits)
-        self._ingest.downlinks.dear = lambda link: link.startswith(MESH_SCHEME)
+        if self._mesh is not None:
+            from fieldline_gateway.mesh.links import SCHEME
+
+            self._ingest.downlinks.dear = lambda link: link.startswith(SCHEME)
         await self._reload()
         checkpoint.load(self._ingest, self._registry)
         count = 0
@@ -290,6 +302,8 @@ class Gateway:
         )
         token_operations.add(self.operations, self._tokens)
         if config.page is not None:
+            from fieldline_gateway.web import server as web
+
             page = web.serve(
                 config.page, self.operations, self._tokens, config.name, lambda: self._store.held
             )
@@ -309,20 +323,19 @@ class Gateway:
 
     def _on_command(self, node: bytes, name: str, value: Value) -> None:
         """A Sparkplug host wrote to a control of a node."""
+        from fieldline_gateway.sinks.sparkplug import COMMANDS
+
         command = COMMANDS.get(name)
         if command is None or value is not True or node not in self._ingest.states:
             return
         logs.event(logs.INFO, "command-taken", node=node.hex(), control=name)
         self._fleet.host_orders(node, command)
 
-    def _look_around(self) -> None:
+    async def _look_around(self) -> None:
         """Tell the sinks which nodes are there."""
-        nodes = [
-            (state.node.id, state.heard_ms)
-            for state in self._ingest.states.values()
-            if state.node.revoked_ms is None
-        ]
-        self._sinks.look(nodes, _utc_ms())
+        states = list(self._ingest.states.values())
+        nodes = ((state.node.id, state.heard_ms) for state in states if state.node.revoked_ms is None)
+        await self._sinks.look(nodes, _utc_ms())
 
     # --- links and store
 
@@ -362,7 +375,7 @@ class Gateway:
                     logs.event(logs.INFO, "registry-read-again", nodes=len(self._ingest.states))
             except GatewayError as error:
                 logs.event(logs.ERROR, "registry-failed", error=error)
-            self._look_around()
+            await self._look_around()
             self._ingest.downlinks.late(time.monotonic_ns() // 1_000_000)
             self._plan_flush()
             self._guard.look(time.monotonic_ns() // 1_000_000)

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cryptography import x509
-
 from fieldline_gateway.errors import UsageError
 
 MOST = 20
@@ -21,6 +19,8 @@ def end_ms(path: Path) -> int | None:
 
     UsageError where there is none that can be read.
     """
+    from cryptography import x509  # a site without TLS needs it not, and its start is shorter
+
     try:
         found = x509.load_pem_x509_certificates(path.read_bytes())
     except OSError as error:

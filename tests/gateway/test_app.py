@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -110,3 +112,19 @@ async def test_a_disk_without_room_makes_nodes_wait_and_goes_on(tmp_path: Path) 
         await until(lambda: not gateway.status()["store"]["held"])
         wire.say(node.report(2))
         await until(lambda: wire.acknowledged(1, 2))
+
+
+def test_what_a_site_may_do_without_is_not_loaded_at_the_start() -> None:
+    code = "import sys, fieldline_gateway.app; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    found = done.stdout.split()
+    assert "fieldline_gateway.app" in found
+    dear = (
+        "uvicorn",
+        "starlette",
+        "wsproto",
+        "cryptography.x509",
+        "fieldline_wire.mesh",
+        "fieldline_gateway.sparkplug.edge",
+    )
+    assert [name for name in dear if name in found] == []

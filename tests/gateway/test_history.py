@@ -30,10 +30,7 @@ OTHER = bytes(7) + b"\x09"
 
 def at(ms: int, number: int, node: bytes = NODE, cls: int = LIVE) -> Record:
     """A report of one reading, received and measured at `ms`."""
-    made = report(number, node=node, cls=cls)
-    return Record(
-        *(ms if name in ("time_ms", "received_ms") else getattr(made, name) for name in Record.__slots__)
-    )
+    return report(number, node=node, cls=cls)._replace(time_ms=ms, received_ms=ms)
 
 
 def written(files: LossyFiles, groups: list[list[Record]], segment_bytes: int = 1 << 16) -> list[Span]:

@@ -25,7 +25,7 @@ from fieldline_wire.messages import Ack, Message, decode
 from fieldline_wire.seal import open_sealed, peek
 from tests.fakes.aes import Block
 from tests.fakes.gateway_node import FakeNode
-from tests.fakes.mesh_proxy import LiveRoom
+from tests.fakes.mesh_room import LiveRoom
 from tests.gateway.test_mesh_links import Far, until
 
 PROXY = "AA:BB:CC:DD:EE:FF"

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fieldline_gateway.ingest.node import Stream
 from fieldline_gateway.ingest.settled import NumberSet
+from fieldline_gateway.records import ALARM, BULK, LIVE
 from fieldline_gateway.store.summary import NumberRange, Summary
 from fieldline_wire.messages import Ack
 from fieldline_wire.readings import MAX_RANGES
@@ -84,3 +87,13 @@ def test_a_summary_is_read_back_whole_or_not_at_all(
 @given(st.binary(max_size=80))
 def test_any_bytes_are_no_summary_and_no_error(data: bytes) -> None:
     assert Summary.from_bytes(data) is None
+
+
+def test_a_stream_tells_of_the_classes_of_which_a_number_is_known_in_their_order() -> None:
+    stream = Stream()
+    stream[BULK].settle(3, 4)
+    stream[LIVE].next = 1  # the node has given none yet
+    stream[ALARM].next = 9
+    assert [cls for cls, _ in stream.counted()] == [ALARM, BULK]
+    with pytest.raises(KeyError):
+        stream[7]

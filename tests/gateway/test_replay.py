@@ -10,7 +10,6 @@ import json
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,11 +40,11 @@ LIVE_KEY: Key = (NODE.hex(), 7, "live")
 
 def gap(first: int, last: int) -> Record:
     payload = Gap(LIVE, 7, first, last, 1).to_bytes()
-    return replace(report(first, last - first + 1), kind=KIND_GAP, payload=payload)
+    return report(first, last - first + 1)._replace(kind=KIND_GAP, payload=payload)
 
 
 def log_line() -> Record:
-    return replace(report(1), cls=BULK, kind=KIND_LOG, stream=0, first=0, last=0)
+    return report(1)._replace(cls=BULK, kind=KIND_LOG, stream=0, first=0, last=0)
 
 
 # --- what is chosen
@@ -62,7 +61,7 @@ def test_each_reading_is_chosen_by_its_own_number_and_time(
     message = Report.from_bytes(whole.payload)
     for reading, offset in zip(message.readings, offsets, strict=False):
         reading.offset = offset
-    stored = StoredRecord(9, replace(whole, payload=message.to_bytes()))
+    stored = StoredRecord(9, whole._replace(payload=message.to_bytes()))
     since_ms, until_ms = NOW_MS + 10 * since, NOW_MS + 10 * (since + length)
     wanted = Selection(
         nodes=(NODE.hex(),), first=first, last=first + span, since_ms=since_ms, until_ms=until_ms

@@ -18,14 +18,17 @@ from fieldline_gateway.errors import StoreError
 from fieldline_gateway.records import LIVE, Record
 from fieldline_gateway.store import log as log_module
 from fieldline_gateway.store.log import ClassLog, GroupRules
-from fieldline_gateway.store.segment import Group, Segment, SegmentName, Written
+from fieldline_gateway.store.segment import Group, Segment, SegmentName
 from tests.fakes.gateway_records import report
 
 MOST_S = 10.0
 
 
 class HeldWriter:
-    """Writes a group when the test lets it; `verdicts` has what becomes of each try, well where it is empty."""
+    """Syncs a group when the test lets it; `verdicts` has what becomes of each try, well where it is empty.
+
+    `refuse_put`: the group that cannot even be written, once.
+    """
 
     def __init__(self) -> None:
         self.tried: list[int] = []
@@ -33,17 +36,31 @@ class HeldWriter:
         self.entered = threading.Semaphore(0)
         self.go = threading.Semaphore(0)
         self.verdicts: deque[StoreError | None] = deque()
+        self.refuse_put: int | None = None
+        self.caught_up = 0
 
-    def write(self, group: Group) -> Written:
+    def has_room(self, group: Group) -> bool:
+        return bool(self.written)
+
+    def roll(self, group: Group) -> Segment:
+        return Segment(SegmentName(LIVE, group.first_seq, 0xABCD), 4096, 0, 0)
+
+    def put(self, group: Group) -> None:
         self.tried.append(group.first_seq)
+        if self.refuse_put == group.first_seq:
+            self.refuse_put = None
+            raise StoreError("no room", "full")
+
+    def sync(self, group: Group) -> int:
         self.entered.release()
         assert self.go.acquire(timeout=MOST_S)
         if self.verdicts and (error := self.verdicts.popleft()):
             raise error
-        first = not self.written
         self.written.append((group.first_seq, tuple(group.records)))
-        segment = Segment(SegmentName(LIVE, group.first_seq, 0xABCD), 4096, 0, 0) if first else None
-        return Written(segment, 100 * len(self.written))
+        return 100 * len(self.written)
+
+    def catch_up(self) -> None:
+        self.caught_up = len(self.written)
 
     def seal(self) -> None:
         pass
@@ -102,6 +119,33 @@ async def test_a_group_that_failed_is_the_first_to_be_tried_again(writer: HeldWr
         await durable(log, 3)
         assert writer.tried == [1, 1, 2, 3]
         assert [seq for seq, _ in writer.written] == [1, 2, 3]
+
+
+async def test_a_group_is_announced_while_the_next_one_is_synced(writer: HeldWriter) -> None:
+    async with logging_to(writer) as log:
+        log.append(report(1))
+        await entered(writer)
+        log.append(report(2))
+        writer.go.release()
+        await entered(writer)  # the second is with the disk
+        await durable(log, 1)
+        assert [seq for seq, _ in writer.written] == [1]
+        assert writer.caught_up == 1
+
+
+async def test_a_group_is_announced_where_the_next_one_cannot_be_written(writer: HeldWriter) -> None:
+    async with logging_to(writer) as log:
+        writer.refuse_put = 2
+        log.append(report(1))
+        await entered(writer)
+        log.append(report(2))
+        writer.go.release()
+        await failing(log)
+        assert log.durable_seq == 1
+        log.kick()
+        writer.go.release()
+        await durable(log, 2)
+        assert writer.tried == [1, 2, 2]
 
 
 async def test_one_that_failed_in_the_middle_keeps_its_place(writer: HeldWriter) -> None:

@@ -16,7 +16,7 @@ from fieldline_gateway.records import ALARM, KIND_REPORT, LIVE, Position, Record
 from fieldline_gateway.store import segment
 from fieldline_gateway.store.files import File
 from fieldline_gateway.store.log import GroupRules
-from fieldline_gateway.store.segment import Group, SegmentName, SegmentWriter, Written
+from fieldline_gateway.store.segment import Group, Segment, SegmentName, SegmentWriter
 from fieldline_gateway.store.store import Store, StoreSettings
 from tests.fakes.gateway_files import LossyFile, LossyFiles
 from tests.fakes.gateway_records import everything, new_store, packed, report
@@ -177,11 +177,11 @@ def test_what_a_killed_process_left_in_memory_is_synced_before_it_counts(tmp_pat
 
 # --- mutants: each announces a record before it is safe, and must be found out
 
-_write = SegmentWriter.write
+_roll = SegmentWriter.roll
 
 
-def mutant(sync: Callable[[File], None]) -> Callable[[SegmentWriter, Group], Written]:
-    """SegmentWriter.write with another way to sync."""
+def mutant(sync: Callable[[File], None]) -> Callable[[SegmentWriter, Group], Segment]:
+    """SegmentWriter.roll for segments with another way to sync."""
 
     class Patched:
         def __init__(self, file: File) -> None:
@@ -193,15 +193,15 @@ def mutant(sync: Callable[[File], None]) -> Callable[[SegmentWriter, Group], Wri
         def __getattr__(self, name: str) -> object:
             return getattr(self._file, name)
 
-    def write(writer: SegmentWriter, group: Group) -> Written:
+    def roll(writer: SegmentWriter, group: Group) -> Segment:
         files = writer._files
         files.create = lambda name: Patched(LossyFiles.create(files, name))  # type: ignore[assignment]
         try:
-            return _write(writer, group)
+            return _roll(writer, group)
         finally:
             del files.create
 
-    return write
+    return roll
 
 
 def twice(file: File) -> None:
@@ -212,13 +212,13 @@ def twice(file: File) -> None:
 
 
 def test_mutant_that_announces_before_the_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(SegmentWriter, "write", mutant(lambda file: None))
+    monkeypatch.setattr(SegmentWriter, "roll", mutant(lambda file: None))
     with pytest.raises(AssertionError, match="was announced and is lost"):
         test_the_power_is_cut_at_every_operation(tmp_path)
 
 
 def test_mutant_that_believes_a_second_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(SegmentWriter, "write", mutant(twice))
+    monkeypatch.setattr(SegmentWriter, "roll", mutant(twice))
     with pytest.raises(AssertionError, match="was announced and is lost"):
         test_a_group_whose_sync_failed_is_not_announced_before_it_is_written_anew(tmp_path)
 

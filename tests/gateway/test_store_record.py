@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fieldline_gateway.errors import UsageError
-from fieldline_gateway.records import LIVE, NO_NODE, Record
+from fieldline_gateway.records import LIVE, NO_NODE, NUMBERED, Record
 from fieldline_gateway.store.record import (
     BLOCK_BYTES,
     HEADER_SIZE,
@@ -20,6 +20,7 @@ from fieldline_gateway.store.record import (
     block_at,
     blocks,
     decode,
+    numbers,
     recover,
 )
 from tests.fakes.gateway_records import NOW_MS, packed, report
@@ -33,7 +34,7 @@ near = st.integers(NOW_MS - 70_000, NOW_MS + 70_000) | u64
 any_record = st.builds(
     Record,
     st.just(LIVE),
-    u8,
+    u8 | st.sampled_from(NUMBERED),
     st.binary(min_size=8, max_size=8),
     u32,
     u32,
@@ -62,6 +63,9 @@ def test_what_is_packed_is_decoded(records: list[Record], seq: int, salt: int, r
     found = list(blocks(data, salt, 0, seq))
     stored = [each for block in found for each in decode(data, block)]
     assert [each.record for each in stored] == records
+    assert [each for block in found for each in numbers(data, block)] == [
+        (each.node, each.stream, each.first, each.last) for each in records if each.kind in NUMBERED
+    ]
     assert [each.seq for each in stored] == list(range(seq, seq + len(records)))
     assert all(block.first_seq - block.index == seq for block in found)
     assert found[0].start == 0 and found[-1].end == len(data)

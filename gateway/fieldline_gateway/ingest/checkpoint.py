@@ -12,7 +12,7 @@ from typing import Protocol
 
 from fieldline_gateway.errors import StoreHeld
 from fieldline_gateway.ingest.clock import Boots
-from fieldline_gateway.ingest.node import ClassState, NodeState, new_stream
+from fieldline_gateway.ingest.node import ClassState, NodeState, Stream
 from fieldline_gateway.ingest.rules import Ingest
 from fieldline_gateway.ingest.settled import NumberSet
 from fieldline_gateway.records import KIND_CONFIG, KIND_GAP, KIND_HELLO, KIND_REPORT, Record
@@ -45,6 +45,7 @@ def load(ingest: Ingest, saved: Saved) -> None:
         state.epoch = heard.epoch
         state.heard_ms = heard.heard_ms
         state.boots = Boots(heard.boots)
+        state.config_version = heard.config
         if heard.stream is not None:
             state.begin_stream(heard.stream)
         if heard.hello is not None:
@@ -64,7 +65,7 @@ def changes(ingest: Ingest, positions: Mapping[int, int], now_ms: int) -> Checkp
     over = [(state, stream) for state in states for stream in state.ended & state.streams.keys()]
     return Checkpoint(
         positions=dict(positions),
-        heard=tuple(_heard(state) for state in states if state.epoch >= 0),
+        heard=tuple(_heard(state, ingest.reported) for state in states if state.epoch >= 0),
         settled=tuple(row for state in states for row in _settled(state)),
         ended=tuple((state.node.id, stream, now_ms) for state, stream in over if _all_durable(state, stream)),
         results=tuple(results),
@@ -124,7 +125,7 @@ def _load_settled(state: NodeState, row: Settled) -> None:
     if row.stream not in state.streams:
         if row.stream in state.ended:
             return
-        state.streams[row.stream] = new_stream()
+        state.streams[row.stream] = Stream()
         state.end_stream(row.stream)
     numbers = state.streams[row.stream][row.cls]
     numbers.seen = NumberSet(row.ranges)
@@ -141,8 +142,7 @@ def _settled(state: NodeState) -> list[Settled]:
             state.node.id, stream, cls, numbers.durable.ranges, numbers.oldest, numbers.next, numbers.gaps
         )
         for stream, classes in state.streams.items()
-        for cls, numbers in classes.items()
-        if numbers.last > 0
+        for cls, numbers in classes.counted()
     ]
 
 
@@ -166,11 +166,12 @@ def _replay_hello(state: NodeState, record: Record) -> None:
     state.note_hello(hello, record.payload)
 
 
-def _heard(state: NodeState) -> Heard:
+def _heard(state: NodeState, reported: Mapping[bytes, Config]) -> Heard:
+    """`reported`: settings that are not in their twins yet, so that nothing relies on them."""
+    node = state.node.id
     epoch, counter = state.window.state()
-    return Heard(
-        state.node.id, epoch, counter, state.stream, state.heard_ms, state.boots.pairs(), state.hello
-    )
+    config = None if node in reported else state.config_version
+    return Heard(node, epoch, counter, state.stream, state.heard_ms, state.boots.pairs(), state.hello, config)
 
 
 def _all_durable(state: NodeState, stream: int) -> bool:

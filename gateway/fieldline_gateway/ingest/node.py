@@ -8,6 +8,7 @@ silent: what a node needs only when it speaks is made only then.
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -66,11 +67,20 @@ class ClassState:
         return self.seen.missing(min(starts), self.last) if starts and self.last >= min(starts) else []
 
 
-Stream = dict[int, ClassState]
+class Stream(dict[int, ClassState]):
+    """The classes of one stream; a class is made when it is first asked for. KeyError for what is no class."""
 
+    __slots__ = ()
 
-def new_stream() -> Stream:
-    return {cls: ClassState() for cls in CLASSES}
+    def __missing__(self, cls: int) -> ClassState:
+        if cls not in CLASSES:
+            raise KeyError(cls)
+        self[cls] = made = ClassState()
+        return made
+
+    def counted(self) -> Iterator[tuple[int, ClassState]]:
+        """Those of which a number is known, in their order."""
+        return ((cls, self[cls]) for cls in CLASSES if cls in self and self[cls].last > 0)
 
 
 class RecentTags:
@@ -191,7 +201,7 @@ class NodeState:
         if self.stream is not None:
             self.end_stream(self.stream)
         self.stream = stream
-        self.streams[stream] = new_stream()
+        self.streams[stream] = Stream()
 
     def end_stream(self, stream: int) -> None:
         """Nothing in this stream counts from now on."""
@@ -220,7 +230,10 @@ class NodeState:
         except PeerError:
             return  # written by another version of this program; the node says it again
         if hello.stream == self.stream:
+            known = self.config_version
             self.note_hello(hello, self.hello)
+            if known is not None:
+                self.config_version = known  # what it said of its settings since
 
     def note_hello(self, hello: Hello, payload: bytes) -> None:
         """Keep what a Hello in the current stream says."""

@@ -21,7 +21,6 @@ from fieldline_gateway.mqtt.codec.runs import PubackRun
 from fieldline_gateway.mqtt.dialects import V5, V311, Dialect
 from fieldline_gateway.mqtt.errors import ProtocolError, UnsupportedVersion
 from fieldline_gateway.mqtt.security import NOBODY, Who, certified
-from fieldline_gateway.mqtt.websocket import ServerLayer
 
 if TYPE_CHECKING:
     from fieldline_gateway.mqtt.broker import Will
@@ -138,6 +137,8 @@ class Peer(asyncio.Protocol):
             self._fresh = False
             if data[:1] == _GET and self._listener.websocket and self._transport:
                 lower = self._transport
+                from fieldline_gateway.mqtt.websocket import ServerLayer  # few sites need it
+
                 self._transport = layer = ServerLayer(self, lower)
                 lower.set_protocol(layer)
                 layer.data_received(data)

@@ -13,7 +13,6 @@ import ssl
 
 from fieldline_gateway.mqtt.address import Address, Proxy
 from fieldline_gateway.mqtt.errors import ConnectionLost
-from fieldline_gateway.mqtt.websocket import ClientLayer
 
 MAX_PROXY_ANSWER = 8 * 1024
 """Bytes of a proxy's answer to CONNECT: headers and nothing else."""
@@ -24,7 +23,7 @@ async def connect(address: Address, protocol: asyncio.Protocol) -> asyncio.Trans
 
     The result is what to abort. Over WebSocket the protocol's connection_made comes later, after the upgrade.
     """
-    layered = protocol if address.path is None else ClientLayer(protocol, address)
+    layered = protocol if address.path is None else _websocket(protocol, address)
     loop = asyncio.get_running_loop()
     try:
         if address.unix:
@@ -44,6 +43,12 @@ async def connect(address: Address, protocol: asyncio.Protocol) -> asyncio.Trans
             raise
     except OSError as error:
         raise ConnectionLost(_explain(address, error)) from error
+
+
+def _websocket(protocol: asyncio.Protocol, address: Address) -> asyncio.Protocol:
+    from fieldline_gateway.mqtt.websocket import ClientLayer  # few sites need it
+
+    return ClientLayer(protocol, address)
 
 
 async def _through(proxy: Proxy, address: Address) -> socket.socket:

@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fieldline_gateway import logs
 from fieldline_gateway.config import Config
@@ -23,9 +23,11 @@ from fieldline_gateway.replay.reader import ReplayReader
 from fieldline_gateway.replay.selection import Selection
 from fieldline_gateway.sinks.config import JsonForm, SinkConfig
 from fieldline_gateway.sinks.make import AnySink, make
-from fieldline_gateway.sinks.sparkplug import Value
 from fieldline_gateway.store.archive import Archive
 from fieldline_gateway.tasks import ended
+
+if TYPE_CHECKING:
+    from fieldline_gateway.sparkplug.datatypes import Value
 
 SAVE_S = 0.5
 """So much is sent again after a kill."""

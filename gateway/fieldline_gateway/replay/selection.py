@@ -7,7 +7,7 @@ Damage has no node and no time of its own: a selection never holds it, its calle
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from fieldline_gateway.errors import UsageError
@@ -51,7 +51,7 @@ class Selection:
         for at, (first, last) in enumerate(runs, 1):
             whole = (first, last) == (record.first, record.last)
             cut = record if whole else _cut(record, first, last)
-            yield replace(stored, seq=stored.seq if at == len(runs) else 0, record=cut)
+            yield stored._replace(seq=stored.seq if at == len(runs) else 0, record=cut)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -113,4 +113,4 @@ def _cut(record: Record, first: int, last: int) -> Record:
         payload = part(Report.from_bytes(record.payload), first, last).to_bytes()
     else:
         payload = part_of_gap(Gap.from_bytes(record.payload), first, last).to_bytes()
-    return replace(record, first=first, last=last, payload=payload)
+    return record._replace(first=first, last=last, payload=payload)

@@ -6,6 +6,7 @@ Rules: makes and does nothing else; what it loads is loaded when the sink runs.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Union
 
 from fieldline_gateway.sinks.config import JsonForm, SinkConfig
 from fieldline_gateway.sinks.homeassistant import HomeAssistant
@@ -13,11 +14,13 @@ from fieldline_gateway.sinks.mqtt import MqttSink
 from fieldline_gateway.sinks.payload import JsonPayload, Payload
 from fieldline_gateway.sinks.plain import FanForm, FanPayload, TemplateForm, TemplatePayload
 from fieldline_gateway.sinks.port import Herald, Notes
-from fieldline_gateway.sinks.sparkplug import OnCommand, SparkplugSink
 from fieldline_gateway.sinks.tags import Tags
 from fieldline_gateway.sparkplug.config import EdgeConfig
 
-AnySink = MqttSink | SparkplugSink
+if TYPE_CHECKING:
+    from fieldline_gateway.sinks.sparkplug import OnCommand, SparkplugSink
+
+AnySink = Union[MqttSink, "SparkplugSink"]
 
 
 def make(
@@ -30,6 +33,8 @@ def make(
     herald: Herald | None = None
     match config.form:
         case EdgeConfig() as edge:
+            from fieldline_gateway.sinks.sparkplug import SparkplugSink  # few sites need it
+
             return SparkplugSink(mqtt, edge, config.name, notes=notes, name_of=name_of, on_command=on_command)
         case JsonForm() as form:
             payload = JsonPayload(gateway, mqtt.topic, tags)

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 from fieldline_gateway.errors import StoreError
 from fieldline_gateway.pace import Ages
@@ -158,14 +159,31 @@ class ClassLog:
             self._timer = self._loop.call_later(wait, self.kick)
 
     def _write(self, group: Group | None) -> None:
-        """In the thread: this group, and those behind it as long as one is due."""
+        """In the thread: this group, and those behind it as long as one is due.
+
+        The loop is told of a group when the next one is on its way: woken before, it would hold the interpreter while
+        the disk has nothing to do.
+        """
+        tell: Callable[[], object] = _nothing
         while group is not None:
             self._in_hand = group
             began = self._loop.time()
-            written = self._writer.write(group)
+            opened = None
+            if not self._writer.has_room(group):
+                tell()  # a new segment takes several syncs
+                tell = _nothing
+                opened = self._writer.roll(group)
+            try:
+                self._writer.put(group)
+            finally:
+                tell()
+            written = Written(opened, self._writer.sync(group))
             following = self._following(began)
-            self._loop.call_soon_threadsafe(self._written, group, written, began, following is None)
+            tell = partial(
+                self._loop.call_soon_threadsafe, self._written, group, written, began, following is None
+            )
             group = following
+        tell()
 
     def _following(self, began: float) -> Group | None:
         """In the thread: the next group, where its time has come."""
@@ -213,3 +231,8 @@ class ClassLog:
         if idle and self._waiting:
             self._plan()
         self._changed(self, None)
+        self._writer.catch_up()
+
+
+def _nothing() -> None:
+    """There is nothing to tell."""

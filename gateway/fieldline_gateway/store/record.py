@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fieldline_gateway.errors import UsageError
-from fieldline_gateway.records import Record, StoredRecord
+from fieldline_gateway.records import NUMBERED, Record, StoredRecord
 
 MAGIC = b"\xf1\xd2"
 _HEAD = struct.Struct(">2sIHQHHQB")  # magic, crc, size, first seq, index, count, time, class
@@ -217,6 +217,21 @@ def decode(data: bytes | memoryview, block: Block) -> list[StoredRecord]:
         )
         found.append(StoredRecord(seq, record))
     return found
+
+
+def numbers(data: bytes | memoryview, block: Block) -> Iterator[tuple[bytes, int, int, int]]:
+    """(node, stream, first, last) of the Reports and Gaps in a block; a start looks at 100,000 of them."""
+    at = block.start + HEADER_SIZE
+    for _ in range(block.count):
+        if data[at] & _WIDE_META:
+            _, size, kind, _, _, _, _, stream, first, last, _, node = _WIDE.unpack_from(data, at)
+            at += _WIDE.size + size
+        else:
+            meta, size, _, _, _, stream, first, more, _, node = _NARROW.unpack_from(data, at)
+            kind, last = meta & 15, first + more
+            at += NARROW_SIZE + size
+        if kind in NUMBERED:
+            yield node, stream, first, last
 
 
 def blocks(data: bytes, salt: int, start: int, expected: int) -> Iterator[Block]:

@@ -1,13 +1,15 @@
 """Segments of one class: their names, how one is written, sealed and found again (docs/store.md 2, 4, 5).
 
-Rules: blocking, one worker thread a class. A segment is written only at its end and only while every
-datasync of it succeeded; after one that failed it is never written again, and the group goes whole into a
-new segment.
+Rules: blocking, one worker thread a class; catch_up() alone may be called from others. A segment is written only at
+its end and only while every datasync of it succeeded; after one that failed it is never written again, and the group
+goes whole into a new segment.
 """
 
 from __future__ import annotations
 
 import re
+import threading
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,7 +18,16 @@ from fieldline_gateway import logs
 from fieldline_gateway.errors import StoreError, UsageError
 from fieldline_gateway.records import CLASS_NAMES, Record
 from fieldline_gateway.store.files import File, Files, read_around
-from fieldline_gateway.store.record import NARROW_SIZE, PAD_FROM, PAGE, Packed, blocks, decode, recover
+from fieldline_gateway.store.record import (
+    NARROW_SIZE,
+    PAD_FROM,
+    PAGE,
+    Packed,
+    blocks,
+    decode,
+    numbers,
+    recover,
+)
 from fieldline_gateway.store.summary import Summary
 
 _NAME = re.compile(r"(alarm|live|bulk)-([0-9]{20})-([0-9a-f]{8})\.seg([0-9]+)")
@@ -120,26 +131,61 @@ class SegmentWriter:
         self._file: File | None = None
         self._name = SegmentName(cls, 0, 0)
         self._end = 0
+        self._put = 0
         self._summary = Summary()
+        self._unnoted: deque[list[Record]] = deque()
+        """Groups on disk whose numbers are not in the summary yet."""
+        self._noting = threading.Lock()
 
     def write(self, group: Group) -> Written:
         """The group is on disk when this returns; StoreError: it is not, try the same group again later."""
-        opened = None
-        if self._file is None or self._end + group.size > self._segment_bytes:
-            self.seal()
-            opened = self._create(group.first_seq, max(self._segment_bytes, group.size))
+        opened = None if self.has_room(group) else self.roll(group)
+        self.put(group)
+        written = Written(opened, self.sync(group))
+        self.catch_up()
+        return written
+
+    def has_room(self, group: Group) -> bool:
+        """Whether the group fits into the segment that is open."""
+        return self._file is not None and self._end + group.size <= self._segment_bytes
+
+    def roll(self, group: Group) -> Segment:
+        """Seal the segment that is open; the new one, with room for the group, and on disk by name."""
+        self.seal()
+        return self._create(group.first_seq, max(self._segment_bytes, group.size))
+
+    def put(self, group: Group) -> None:
+        """Write the group behind the last one, where there is room; it is on disk after sync()."""
         assert self._file is not None
         data = group.to_bytes(self._name.salt, self._room_behind(group.size))
+        self._put = len(data)
         try:
             self._file.pwrite(data, self._end)
+        except StoreError:
+            self._abandon()
+            raise
+
+    def sync(self, group: Group) -> int:
+        """The group that was put is on disk when this returns; the offset behind it."""
+        assert self._file is not None
+        try:
             self._file.datasync()
         except StoreError:
             self._abandon()
             raise
-        self._end += len(data)
-        for record in group.records:
-            self._summary.add_record(record)
-        return Written(opened, self._end)
+        self._end += self._put
+        self._unnoted.append(group.records)
+        return self._end
+
+    def catch_up(self) -> None:
+        """Take the numbers of what was synced into the summary: at any time, in any thread.
+
+        Not done in sync(), for the disk would wait for it.
+        """
+        with self._noting:
+            while self._unnoted:
+                for record in self._unnoted.popleft():
+                    self._summary.add_record(record)
 
     def _room_behind(self, size: int) -> int:
         """Bytes that fill the page in which a large group ends, so that the next one does not write it again."""
@@ -153,6 +199,7 @@ class SegmentWriter:
             return
         try:
             file.truncate(self._end)
+            self.catch_up()
             write_summary(self._files, self._name, self._summary)
         finally:
             file.close()
@@ -185,6 +232,7 @@ class SegmentWriter:
                 self._files.remove(str(self._name))
                 return
             file.truncate(self._end)
+            self.catch_up()
             write_summary(self._files, self._name, self._summary)
             file.forget_cache()
             lost = count_unreadable(file.pread(self._end, 0), self._name)
@@ -306,8 +354,8 @@ def _open_newest(files: Files, name: SegmentName) -> tuple[Segment | None, int]:
     if not found.holes:  # what is in a hole is not known any more: then no summary, so that nobody trusts it
         summary = Summary()
         for block in found.blocks:
-            for stored in decode(data, block):
-                summary.add_record(stored.record)
+            for node, stream, first, last in numbers(data, block):
+                summary.add(node, stream, first, last)
         try:
             write_summary(files, name, summary)
         except StoreError as error:  # a full disk keeps no gateway from starting

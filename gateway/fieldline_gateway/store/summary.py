@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from fieldline_gateway.records import KIND_GAP, KIND_REPORT, Record
+from fieldline_gateway.records import NUMBERED, Record
 
 _HEAD = struct.Struct(">4sII")  # magic, crc of the rest, count
 _ROW = struct.Struct(">8sIII")  # node, stream, first, last
@@ -40,15 +40,17 @@ class Summary:
 
     def add_record(self, record: Record) -> None:
         """Add the record's numbers, if it has any."""
-        if record.kind in (KIND_REPORT, KIND_GAP):
-            ranges = self._ranges.get((record.node, record.stream))
-            if ranges is not None and ranges[-1][1] + 1 == record.first:
-                ranges[-1][1] = record.last  # the usual case: the next ones in order
-            else:
-                self.add(record.node, record.stream, record.first, record.last)
+        if record.kind in NUMBERED:
+            self.add(record.node, record.stream, record.first, record.last)
 
     def add(self, node: bytes, stream: int, first: int, last: int) -> None:
-        ranges = self._ranges.setdefault((node, stream), [])
+        ranges = self._ranges.get((node, stream))
+        if ranges is None:
+            self._ranges[node, stream] = [[first, last]]
+            return
+        if ranges[-1][1] + 1 == first:
+            ranges[-1][1] = last  # the usual case: the next ones in order
+            return
         at = bisect_right(ranges, first, key=lambda span: span[0])
         if at and ranges[at - 1][1] + 1 >= first:
             at -= 1

@@ -443,9 +443,7 @@ def test_batches_of_all_classes_are_settled_each_to_its_own_place() -> None:
 def test_records_that_say_nothing_move_the_cursor_too() -> None:
     driver = online(dataclasses.replace(CONFIG, settle_ms=0))
     stored = driver.store.other(driver.now, NODE_A, Hello(STREAM))
-    driver.store.logs[LIVE][0] = dataclasses.replace(
-        stored, record=dataclasses.replace(stored.record, kind=0x2A, payload=b"\x2a")
-    )
+    driver.store.logs[LIVE][0] = stored._replace(record=stored.record._replace(kind=0x2A, payload=b"\x2a"))
     driver.feed()
     driver.wait(1_000)
     assert driver.store.committed == {LIVE: 1}

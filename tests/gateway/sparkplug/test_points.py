@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 
 from fieldline_gateway.records import ALARM, BULK, KIND_GAP, KIND_LOG, KIND_REPORT, LIVE, TIME_ARRIVAL, Record
@@ -99,14 +97,14 @@ def test_damage_of_the_store_is_a_gap_of_the_edge_node() -> None:
 @pytest.mark.parametrize("payload", [b"", b"\x02\x00", b"\x07\x00\x00\x00\x00\x00"])
 def test_numbers_that_cannot_be_read_are_a_gap(kind: int, payload: bytes) -> None:
     record = Store().report(NOW, NODE_A, [1, 2, 3]).record
-    (sample,) = samples(dataclasses.replace(record, kind=kind, payload=payload))
+    (sample,) = samples(record._replace(kind=kind, payload=payload))
     assert (sample.name, sample.value, told(sample)["why"]) == ("Gap", 3, "unreadable in the gateway's store")
 
 
 def test_what_has_no_number_and_cannot_be_read_says_nothing() -> None:
     record = Store().other(NOW, NODE_A, Log(20, "hi", 0, 0)).record
-    assert samples(dataclasses.replace(record, payload=b"\x08")) == []
-    assert samples(dataclasses.replace(record, kind=0x2A, payload=b"\x2a123")) == []
+    assert samples(record._replace(payload=b"\x08")) == []
+    assert samples(record._replace(kind=0x2A, payload=b"\x2a123")) == []
 
 
 def values(record: Record) -> dict[str, object]:

@@ -20,9 +20,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
+from fieldline_boards.emulated.air.live import LiveAir, Station
 from fieldline_boards.emulated.chips.rig import Rig
 from fieldline_boards.emulated.vm.nativeboot import IMAGE, NativeBoot, native_regions
 from fieldline_boards.emulated.vm.netline import NetLine
+from fieldline_boards.emulated.vm.radio import VmRadio
 from fieldline_boards.emulated.vm.rigline import RigLine
 from fieldline_boards.emulated.vm.setup import Places, Region, vm_setup
 from fieldline_boards.emulated.vm.supervisor import SOFT_RESET, Supervisor
@@ -84,7 +86,8 @@ class VmBoard:
 
     `files` (a folder) is put on its file system when it is opened; what else is there stays.
     `rig` has the emulated sensor chips on its buses; with `network` its `socket` reaches the host's TCP. `image`: a
-    native image (nativeimage.py) for a new board with ota_0, which has MicroPython alone without.
+    native image (nativeimage.py) for a new board with ota_0, which has MicroPython alone without. `air`: its
+    Bluetooth radio, where the board has one (spec.radio); without it `bluetooth` is there and hears nobody.
     """
 
     simulated = True
@@ -99,6 +102,7 @@ class VmBoard:
         rig: Rig | None = None,
         network: bool = False,
         image: bytes | None = None,
+        air: Station | None = None,
     ) -> None:
         self.spec = spec
         self.places = Places(directory.resolve())
@@ -108,13 +112,19 @@ class VmBoard:
         self._lines: list[RigLine | NetLine] = [] if rig is None else [RigLine(rig, self.places.folder)]
         if network:
             self._lines.append(NetLine(self.places.folder))
+        has_radio = "ble" in spec.radio.kinds
+        if air is not None and not has_radio:
+            raise BoardError(f"{spec.name} has no Bluetooth radio: its TOML's [radio] kinds lack 'ble'")
+        self._radio = VmRadio(air or LiveAir().station(spec.name)) if has_radio else None
         regions = {**spec.regions, **native_regions(spec)}
         self._regions = [Region(r.label or r.name, r.start, r.length) for r in regions.values()]
         self._native = None
         if spec.native:
             self._native = NativeBoot(spec, self._regions, self.places.flash, self.places.folder / "images")
         self._image = image
-        self.power = Supervisor(self.places, spec.chip.family, self._setup, usb=spec.console == "usb")
+        self.power = Supervisor(
+            self.places, spec.chip.family, self._setup, usb=spec.console == "usb", radio=self._radio
+        )
         self.pins = self.power.world
         self.cable = self.power.cable
         self.flash = VmFlash(self.places, regions, self.power)
@@ -180,4 +190,6 @@ class VmBoard:
         )
         for line in self._lines:
             setup |= line.setup()
+        if self._radio is not None:
+            setup |= self._radio.setup()
         return setup

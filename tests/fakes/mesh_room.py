@@ -1,4 +1,4 @@
-"""A mesh in one event loop, and bleak's way to its proxies: a backend of bleak's own interface whose air is a queue.
+"""A mesh in one event loop, bleak's way to its proxies (a backend of bleak's own interface), bridges on ptys.
 
 Rules: what stands between BleakClient and a proxy's ATT server is made up here; everything on both sides of it
 ships. A value longer than ATT_MTU - 3 is an error, as it is on air.
@@ -7,7 +7,10 @@ ships. A value longer than ATT_MTU - 3 is an error, as it is on air.
 from __future__ import annotations
 
 import asyncio
+import os
+import tty
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from bleak.backends.characteristic import BleakGATTCharacteristic
@@ -16,9 +19,11 @@ from bleak.backends.service import BleakGATTService, BleakGATTServiceCollection
 from bleak.exc import BleakError
 
 from fieldline_gateway.mesh.gatt import DATA_IN, DATA_OUT, SERVICE
-from fieldline_wire.mesh.advertiser import AD_MESSAGE
+from fieldline_wire.mesh.advertiser import AD_BEACON, AD_MESSAGE, AD_PB_ADV
+from fieldline_wire.mesh.bridge import BridgeState, advert, read_advert
 from fieldline_wire.mesh.node import Node
 from fieldline_wire.mesh.proxy_server import Connection, ProxyServer
+from fieldline_wire.serial import BRIDGE_KINDS, KIND_ADVERT, KIND_BRIDGE, Reader, encode
 
 STEP_S = 0.002
 Hears = Callable[[Node, Node], bool]
@@ -31,6 +36,15 @@ class LiveRoom:
         self.nodes = list(nodes)
         self.hears = hears
         self.proxies: dict[str, LiveProxy] = {}
+        self.bridges: list[LiveBridge] = []
+        self.devices: list[Any] = []  # PB-ADV links of devices, with receive() and poll()
+        self.said: dict[int, int] = {}  # adverts by the address of who said them; 0: a bridge
+        self.deaf: set[int] = set()  # addresses that neither hear nor are heard: switched off
+
+    def add_bridge(self, at: Node | None = None) -> LiveBridge:
+        """A bridge where `at` is, None: that hears all; its port is `path`."""
+        self.bridges.append(bridge := LiveBridge(at))
+        return bridge
 
     def add_proxy(self, address: str, node: Node, mtu: int = 23) -> LiveProxy:
         self.proxies[address] = proxy = LiveProxy(node, mtu)
@@ -47,20 +61,84 @@ class LiveRoom:
     async def __aexit__(self, *_: object) -> None:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
+        for bridge in self.bridges:
+            bridge.close()
 
     async def _run(self) -> None:
         while True:
             now = int(asyncio.get_running_loop().time() * 1000)
             for node in self.nodes:
+                if node.settings.address in self.deaf:
+                    continue
                 node.poll(now)
                 out = node.air.next(now)
-                if out is not None and out[0] == AD_MESSAGE:
-                    for other in self.nodes:
-                        if other is not node and self.hears(node, other):
-                            other.receive(now, out[1])
+                if out is not None:
+                    self.say(now, node, *out)
+            for device in self.devices:
+                device.poll(now)
+            for bridge in self.bridges:
+                for kind, data in bridge.read():
+                    self.say(now, bridge, kind, data)
             for proxy in self.proxies.values():
                 proxy.notify()
             await asyncio.sleep(STEP_S)
+
+    def say(self, now: int, who: Any, kind: int, data: bytes) -> None:
+        """An advert of a node, a bridge or a device (None) goes to all that hear it."""
+        place = who.at if isinstance(who, LiveBridge) else who
+        address = who.settings.address if isinstance(who, Node) else 0
+        self.said[address] = self.said.get(address, 0) + 1
+        for other in self.nodes:
+            if other is who or other.settings.address in self.deaf:
+                continue
+            if place is None or self.hears(place, other):
+                if kind == AD_MESSAGE:
+                    other.receive(now, data)
+                elif kind == AD_BEACON:
+                    other.receive_beacon(now, data)
+        for bridge in self.bridges:
+            if bridge is not who and (bridge.at is None or place is None or self.hears(place, bridge.at)):
+                bridge.write(kind, data)
+        if kind == AD_PB_ADV and who is not None:
+            for device in self.devices:
+                device.receive(now, data)
+
+
+class LiveBridge:
+    """A bridge board: a serial port (pty) of which the other end is the room's air."""
+
+    def __init__(self, at: Node | None) -> None:
+        self.at = at
+        self._reader = Reader(64, BRIDGE_KINDS)
+        self._open()
+
+    def _open(self) -> None:
+        self._master, self._slave = os.openpty()
+        tty.setraw(self._slave)
+        os.set_blocking(self._master, False)
+        self.path = os.ttyname(self._slave)
+
+    def read(self) -> list[tuple[int, bytes]]:
+        try:
+            found = self._reader.feed(os.read(self._master, 4096))
+        except (BlockingIOError, OSError):
+            return []
+        for kind, _ in found:
+            if kind == KIND_BRIDGE:
+                self.raw(encode(KIND_BRIDGE, BridgeState(1, 0, 0, 0, 0, 32, "fake").to_bytes()))
+        return [read_advert(payload) for kind, payload in found if kind == KIND_ADVERT]
+
+    def write(self, kind: int, data: bytes) -> None:
+        self.raw(encode(KIND_ADVERT, advert(kind, data)))
+
+    def raw(self, data: bytes) -> None:
+        with suppress(BlockingIOError, OSError):
+            os.write(self._master, data)
+
+    def close(self) -> None:
+        for fd in (self._master, self._slave):
+            with suppress(OSError):
+                os.close(fd)
 
 
 class LiveProxy:
