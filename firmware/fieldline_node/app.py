@@ -99,10 +99,10 @@ class App:
             self.unkept += 1
             self._why = str(error)
 
-    def restart(self) -> None:
+    def restart(self, into_trial: bool = False) -> None:
         """Ends this run on purpose."""
         self.uplink.close()
-        self.faults.restart()
+        self.faults.restart(into_trial)
         self.hardware.restart()
 
     def handle(self, now: int, message):
