@@ -20,6 +20,7 @@ from fieldline_gateway.mesh.network import GATEWAY, MODES
 from fieldline_gateway.mesh.provisioning import Provisioning
 from fieldline_gateway.mesh.station import Station, now_ms
 from fieldline_gateway.operations import Arguments, Caller, Operations, argument
+from fieldline_wire.mesh.announce import node_uuid
 
 _UUID_BYTES = 16
 _NODE_BYTES = 8
@@ -116,6 +117,9 @@ class MeshOperations:
             _bytes(node, _NODE_BYTES, "node's id")
         if ":" in device or device.count("-") == 4:
             self._provisioning.start_gatt(device.upper(), node, static)
+        elif len(device) == 2 * _NODE_BYTES:
+            uuid = node_uuid(_bytes(device, _NODE_BYTES, "node's id"))
+            self._provisioning.start(uuid, node, static)
         else:
             self._provisioning.start(_bytes(device, _UUID_BYTES, "device's UUID"), node, static)
         return self._provisioning.status()

@@ -12,6 +12,8 @@ from fieldline_node.links.provisioned import make_provisioned_link
 from fieldline_wire.mesh.advertiser import AD_BEACON, AD_PB_ADV
 from fieldline_wire.mesh.announce import Unprovisioned, node_of, node_uuid
 from fieldline_wire.mesh.keys import AppKey, ApplicationKey
+from fieldline_wire.mesh.models.opcodes import NODE_RESET
+from fieldline_wire.mesh.transport import DEVICE_KEY, Access
 from fieldline_wire.mesh.provisioning.p256 import PlainKeyPair
 from fieldline_wire.mesh.provisioning.pbadv import CLOSE_FAIL, CLOSE_SUCCESS, Link
 from fieldline_wire.mesh.provisioning.pdus import COMPLETE, Data
@@ -140,6 +142,12 @@ def _started(said=FILE, static=b"", seed=5):
     return site
 
 
+def _reset(site):
+    """Config Node Reset came under the node's device key."""
+    server = site.board.link.node.models()[0]
+    server.receive(site.now, Access(1, ADDRESS, 5, 0, DEVICE_KEY, b"", b""), NODE_RESET, b"")
+
+
 def _judge_member(site):
     """The board is the member that the provisioner knows, and nothing is left of the way there."""
     node = site.board.link.node
@@ -214,6 +222,24 @@ def case_a_wrong_static_value_leaves_nothing_and_the_next_attempt_has_other_keys
     assert site.run(site.is_member), site.why
 
 
+def case_what_a_bearer_held_back_for_long_is_no_new_transaction():
+    """A bridge's queue says a repeat of the invite when the public key is on its way."""
+    site = _started(OOB_FILE, STATIC)
+    kept = []
+    hear = site.board.bearer.hear
+
+    def late(kind, data):
+        kept.append(data)
+        hear(kind, data)
+        for one in kept:
+            hear(kind, one)
+
+    site.board.bearer.hear = late
+    site.provision()
+    assert site.run(site.is_member), site.why
+    assert site.done
+
+
 def case_a_provisioner_that_goes_away_is_forgotten_after_a_minute():
     site = _started()
     site.provision()
@@ -270,7 +296,7 @@ def case_node_reset_makes_it_a_device_again_and_it_can_be_taken_in_again():
     assert site.run(site.is_member), site.why
     node = site.board.link.node
     numbers = node.counters.take(site.now)
-    node.leave_at = site.now + 1000  # what the Configuration Server does at Node Reset
+    _reset(site)
     assert site.run(lambda: site.board.joining is not None, 5000)
     site.heard = []
     site.run(ms=3000)
@@ -313,8 +339,8 @@ def _life(mode, cut_at):
         assert number not in told, "a number twice"
         told.append(number)
         if len(told) < 3:
-            site.board.link.node.leave_at = site.now + 100
-            assert site.run(lambda: not site.is_member(), 1000)
+            _reset(site)
+            assert site.run(lambda: not site.is_member(), 2000)
 
     site.board.flash.on_operation = cut
     try:
