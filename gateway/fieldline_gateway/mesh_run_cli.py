@@ -30,6 +30,7 @@ EXAMPLES = """\
   fieldline mesh provision -c gateway.toml e66178c1ab3c4d21 --static-oob oob.txt
   fieldline mesh provision -c gateway.toml 70cf7c9732a345b691494810d2e9cbf4 --node 0102030405060708
   fieldline mesh relay -c gateway.toml e66178c1ab3c4d21 on   # or off, or auto: the gateway chooses
+  fieldline mesh reset -c gateway.toml e66178c1ab3c4d21      # it leaves, and waits to be taken in anew
   fieldline mesh listen -c gateway.toml                      # until Ctrl-C
 """
 POLL_S = 0.5
@@ -52,13 +53,19 @@ def add_parsers(parts: Any) -> None:
         help="the id of a board of ours, or another's UUID, 32 hexadecimal digits (PB-ADV); or its Bluetooth "
         "address (PB-GATT)",
     )
-    provision.add_argument("--node", default="", metavar="ID", help="its Fieldline id, if its UUID does not say it")
+    provision.add_argument(
+        "--node", default="", metavar="ID", help="its Fieldline id, if its UUID does not say it"
+    )
     provision.add_argument(
         "--static-oob", type=Path, metavar="FILE", help="its static OOB value, 32 hexadecimal digits"
     )
     relay = add_command(parts, "relay", _relay, "say whether a node relays", EXAMPLES)
     relay.add_argument("node", help="its id or its address")
     relay.add_argument("mode", choices=MODES, help="auto: as the gateway chooses")
+    reset = add_command(
+        parts, "reset", _reset, "make a member forget the network's keys, and forget it", EXAMPLES
+    )
+    reset.add_argument("node", help="its id or its address")
     listen = add_command(parts, "listen", _listen, "show what is heard, as it comes", EXAMPLES)
     listen.add_argument(
         "--seconds", type=float, default=0, help="stop by itself after so long (default: never)"
@@ -180,6 +187,12 @@ def _relay(words: argparse.Namespace) -> int:
     socket = config.load(words.config).control_socket
     done = ask(socket, "mesh.relay", {"node": words.node, "mode": words.mode})
     print(f"{done['address']}: relay {done['mode']}; `fieldline mesh nodes` shows when the node has it")
+    return 0
+
+
+def _reset(words: argparse.Namespace) -> int:
+    done = ask(config.load(words.config).control_socket, "mesh.reset", {"node": words.node})
+    print(f"{done['address']}: it has left the mesh; `fieldline mesh provision` takes it in again")
     return 0
 
 

@@ -148,5 +148,12 @@ def test_a_new_board_is_taken_in_and_set_and_its_readings_arrive(tmp_path: Path)
             await site.new.power.on()
             await site.until(lambda: site.stored() > before + 30, "more after the power was off: a member")
             assert len(site.members()) == 1
+            status, said = await site.mesh("reset", NODE.hex())
+            assert status == 0 and "it has left" in said, said
+            assert site.members() == () and site.ask("mesh.nodes") == []
+            before = site.stored()
+            status, said = await site.mesh("provision", NODE.hex(), *site.secret(STATIC))
+            assert status == 0 and "0101" in said, said
+            await site.until(lambda: site.stored() > before, "readings of a member that was a device again")
 
     asyncio.run(scenario())

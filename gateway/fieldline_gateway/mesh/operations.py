@@ -13,6 +13,8 @@ from typing import Any
 
 from fieldline_gateway.errors import UsageError
 from fieldline_gateway.mesh import network
+from fieldline_gateway.mesh.config_messages import node_reset
+from fieldline_gateway.mesh.errors import ConfigurationError
 from fieldline_gateway.mesh.listening import Listening
 from fieldline_gateway.mesh.manager import Manager
 from fieldline_gateway.mesh.members import MemberState
@@ -55,6 +57,7 @@ class MeshOperations:
         operations.reads("mesh.provisioning", self._provisioned)
         operations.changes("mesh.provision", self._provision)
         operations.changes("mesh.relay", self._relay)
+        operations.changes("mesh.reset", self._reset)
 
     def summary(self) -> dict[str, Any]:
         """Nodes and links, for whoever draws the mesh."""
@@ -130,12 +133,34 @@ class MeshOperations:
             raise UsageError(f"{mode!r} is not one of {', '.join(MODES)}")
         with network.changing(self._folder):
             mesh = network.load(self._folder)
-            member = mesh.member(name)
-            if member is None:
-                raise UsageError(f"{name!r} is no member; `fieldline mesh nodes` lists them")
+            member = _member(mesh, name)
             network.save(self._folder, mesh.with_member(replace(member, relay=mode)))
         self._manager.reread()
         return {"address": f"{member.address:04x}", "node": member.node, "mode": mode}
+
+    async def _reset(self, _: Caller, arguments: Arguments) -> dict[str, Any]:
+        """It is forgotten when it has said that it forgets."""
+        member = _member(network.load(self._folder), argument(arguments, "node", str))
+        state = self._manager.states.get(member.address)
+        heard = state is not None and bool(state.heard_at) and not state.lost
+        try:
+            await self._manager.client.ask(member.address, node_reset(), heard)
+        except ConfigurationError as error:
+            raise UsageError(
+                f"{member.address:04x} does not leave: {error}; is it switched on and in reach? "
+                "`fieldline mesh remove` forgets it here alone"
+            ) from None
+        with network.changing(self._folder):
+            network.save(self._folder, network.load(self._folder).without(member.address))
+        self._manager.reread()
+        return {"address": f"{member.address:04x}", "node": member.node}
+
+
+def _member(mesh: network.Network, name: str) -> network.Member:
+    member = mesh.member(name)
+    if member is None:
+        raise UsageError(f"{name!r} is no member; `fieldline mesh nodes` lists them")
+    return member
 
 
 def _bytes(text: str, size: int, what: str) -> bytes:

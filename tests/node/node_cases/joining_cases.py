@@ -13,11 +13,11 @@ from fieldline_wire.mesh.advertiser import AD_BEACON, AD_PB_ADV
 from fieldline_wire.mesh.announce import Unprovisioned, node_of, node_uuid
 from fieldline_wire.mesh.keys import AppKey, ApplicationKey
 from fieldline_wire.mesh.models.opcodes import NODE_RESET
-from fieldline_wire.mesh.transport import DEVICE_KEY, Access
 from fieldline_wire.mesh.provisioning.p256 import PlainKeyPair
 from fieldline_wire.mesh.provisioning.pbadv import CLOSE_FAIL, CLOSE_SUCCESS, Link
 from fieldline_wire.mesh.provisioning.pdus import COMPLETE, Data
 from fieldline_wire.mesh.provisioning.provisioner import Provisioner
+from fieldline_wire.mesh.transport import DEVICE_KEY, Access
 
 NODE = b"\xe6\x61\x78\xc1\xab\x3c\x4d\x21"
 STATIC = bytes(range(16))
