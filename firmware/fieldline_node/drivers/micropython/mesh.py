@@ -19,11 +19,6 @@ from fieldline_node.links.serial import SerialLink
 from fieldline_wire.serial import BRIDGE_KINDS
 
 PATH = "/mesh.json"
-# In the builds of boards that have room for them
-_LINK = "fieldline_node.links.mesh", "make_mesh_link"
-_PROVISIONED = "fieldline_node.links.provisioned", "make_provisioned_link"
-_IS_MEMBER = "fieldline_node.given", "is_member"
-_JOINING = "fieldline_node.joining", "make_joining"
 
 
 class Mesh:
@@ -47,18 +42,20 @@ class Mesh:
         """The wait of a board that no mesh has taken in yet, None for others. IdentityError as link()."""
         if self._role != "device":
             return None
-        if _find(*_IS_MEMBER)(journal):
+        if _find("given", "is_member")(journal):
             return None
-        return self._make(_JOINING, journal, hardware, node_id)
+        return self._make("joining", "make_joining", journal, hardware, node_id)
 
     def link(self, journal, hardware):
         """The node's link. IdentityError where the file cannot be used, or the radio does not start."""
-        return self._make(_LINK if self._role == "node" else _PROVISIONED, journal, hardware)
+        if self._role == "node":
+            return self._make("links.mesh", "make_mesh_link", journal, hardware)
+        return self._make("links.provisioned", "make_provisioned_link", journal, hardware)
 
-    def _make(self, what, journal, hardware, *more):
+    def _make(self, module: str, name: str, journal, hardware, *more):
         from fieldline_node.drivers.micropython.cipher import Aes
 
-        make = _find(*what)
+        make = _find(module, name)
         try:
             return make(self._said, *more, _bearer(), journal, Aes, hardware.random, hardware.now_ms)
         except IdentityError as error:
@@ -73,9 +70,9 @@ class Mesh:
 
 
 def _find(module: str, name: str):
-    """What `name` is in a module that not all builds have."""
+    """What `name` is in a module of the node that not all builds have."""
     try:
-        return getattr(__import__(module, None, None, (name,)), name)
+        return getattr(__import__("fieldline_node." + module, None, None, (name,)), name)
     except ImportError:
         raise IdentityError("%s: this build has the bridge alone (docs/mesh.md 12)" % PATH) from None
     except MemoryError:
