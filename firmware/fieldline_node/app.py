@@ -94,6 +94,7 @@ class App:
 
     def restart(self) -> None:
         """Ends this run on purpose."""
+        self.uplink.close()
         self.faults.restart()
         self.hardware.restart()
 

@@ -25,6 +25,7 @@ link (links/)
     poll(now)           the sealed messages that came
     send(sealed)        takes one message; OSError where it can't
     counters()          (frames in, frames out, CRC errors, noise bytes)
+    close()             the node restarts on purpose
 bearer under a mesh link (drivers/micropython/ble.py)
     lost                adverts that came when there was no room
     poll(now)           ms until it is to be asked again; whether an event is over

@@ -93,6 +93,10 @@ class Uplink:
         except OSError:
             self.link_errors += 1
 
+    def close(self) -> None:
+        """The node restarts on purpose."""
+        self._link.close()
+
     def is_open(self) -> bool:
         """Whether a gateway answers."""
         return self._session.state == OPEN

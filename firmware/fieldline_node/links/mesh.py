@@ -48,14 +48,14 @@ class Records:
 
 
 class MeshLink:
-    """A link over `node`, whose sealed model calls found(); see make_mesh_link(). `now_ms()`: the node's time.
+    """A link to the node at `gateway`, by `node`, which has yet to load() or join(); see make_mesh_link().
 
     unkept: what flash did not take, and so was not sent or not heard.
     """
 
     pace = (_PATIENCE_MS, _WINDOW)
 
-    def __init__(self, bearer, gateway: int, now_ms) -> None:
+    def __init__(self, bearer, gateway: int, journal, aes, random, now_ms) -> None:
         self._bearer = bearer
         self._gateway = gateway
         self._now_ms = now_ms
@@ -64,8 +64,13 @@ class MeshLink:
         self._down_until = 0
         self._probe = _PROBE_MS
         self._given_up = 0
-        self.node = None
         self.model = SealedModel(SEALED_NODE, self._take, _PEERS)
+        elements = [Element([])]
+        config = ConfigurationServer(
+            Composition(COMPANY, _PRODUCT, _VERSION, REPLAYS, FEATURE_RELAY, elements)
+        )
+        elements[0].models = [config, HealthServer(COMPANY), self.model]
+        self.node = Node(aes, random, Records(journal), elements)
         self.unkept = 0
         self.stirred = False  # the app has something to do: a message came, or there is room again
 
@@ -97,6 +102,13 @@ class MeshLink:
         """(network PDUs in, out, refused, adverts lost for want of room)."""
         counts = self.node.network.counts
         return counts["in"], counts["out"], counts["refused"], self._bearer.lost
+
+    def close(self) -> None:
+        """Stores the replay list as it is: after this restart nothing is refused for nothing."""
+        try:
+            self.node.replay.settle()
+        except StorageError:
+            self.unkept += 1
 
     def work(self, now: int) -> int:
         """Takes adverts, does what time brings about, sends the next advert; ms until it is to be called again."""
@@ -165,14 +177,8 @@ def make_mesh_link(said: dict, bearer, journal, aes, random, now_ms) -> MeshLink
         device_key, net_key, app_key = [_key(said, name) for name in ("device_key", "net_key", "app_key")]
         iv_index = int(said["iv_index"])
         relay = bool(said.get("relay", False))
-        link = MeshLink(bearer, gateway, now_ms)
-        elements = [Element([])]
-        config = ConfigurationServer(
-            Composition(COMPANY, _PRODUCT, _VERSION, REPLAYS, FEATURE_RELAY, elements)
-        )
-        elements[0].models = [config, HealthServer(COMPANY), link.model]
-        node = link.node = Node(aes, random, Records(journal), elements)
-        now = now_ms()
+        link = MeshLink(bearer, gateway, journal, aes, random, now_ms)
+        node, now = link.node, now_ms()
         if not _is_loaded(node, now, address, device_key):
             node.counters.load(now)  # so that its numbers go on
             node.join(now, address, device_key, net_key, 0, iv_index)

@@ -100,6 +100,9 @@ class MqttLink:
         """(messages in, messages out, 0, 0): TCP has its own checks."""
         return self._in, self._out, 0, 0
 
+    def close(self) -> None:
+        """Nothing has to be kept: the listener sees the connection end."""
+
     def _connect(self, now: int) -> None:
         if now < self._at or not self._network.is_up(now):
             return

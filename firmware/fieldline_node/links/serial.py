@@ -76,6 +76,9 @@ class SerialLink:
         reader = self._reader
         return reader.frames, self._frames_out, reader.crc_errors, reader.noise_bytes
 
+    def close(self) -> None:
+        """Nothing has to be kept."""
+
     def break_asked(self, now: int) -> bool:
         """Whether a person asks for the REPL (wire.md 2.5)."""
         if self._heard_at is None:

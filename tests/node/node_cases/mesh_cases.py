@@ -2,7 +2,7 @@
 
 from fakes.aes import Block
 from fakes.flash import MODES, Lcg, PowerCut
-from fakes.hardware import FakeHardware
+from fakes.hardware import FakeHardware, Restarted
 from fakes.node_peer import Line
 from node_cases.bench import SPEED_50_HZ, spinning
 from node_cases.mesh_bench import ADDRESS, SAID, FakeBearer, MeshBench
@@ -85,6 +85,21 @@ def case_a_reset_repeats_no_number_and_loses_no_reading():
         bench.fan.spin(50)
         _until(bench, before + 10)
     assert bench.link.node.settings.address == ADDRESS
+
+
+def case_after_a_restart_on_purpose_nothing_is_refused_for_nothing():
+    bench = spinning(MeshBench())
+    bench.run(3000)
+    try:
+        bench.app.restart()
+    except Restarted:
+        pass
+    before = bench.peer.next(LIVE)
+    bench.boot()
+    bench.fan.spin(50)
+    bench.run(3000)
+    assert bench.peer.next(LIVE) > before + 2
+    assert bench.link.node.transport.replays == 0
 
 
 def case_a_power_cut_at_any_write_repeats_no_number():

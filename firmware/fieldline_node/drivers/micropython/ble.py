@@ -46,7 +46,7 @@ class Bearer:
     def poll(self, now: int) -> int:
         """Ends an event that is over, keeps the scan going; ms until it is to be asked again."""
         if not self.ready and now >= self._until:
-            self._ble.gap_advertise(None)
+            self._ble.gap_advertise(None)  # pyright: ignore[reportArgumentType] - ends it
             self.ready = True
         self._listen(now)
         return _IDLE_MS if self.ready else self._until - now
@@ -78,7 +78,7 @@ class Bearer:
             self._heard_at = now
         if not heads[2]:
             if now - self._heard_at >= _QUIET_MS:
-                self._ble.gap_scan(None)
+                self._ble.gap_scan(None)  # pyright: ignore[reportArgumentType] - ends it
                 heads[2] = 1
             return
         heads[2] = 0

@@ -38,7 +38,8 @@ async def run(start: "tuple | None" = None) -> None:
     `start`: what the selector chose, (slot, state of the slot journal); None: no update is taken, as none would run.
     Releases of all ages are given it by the one main.py, so it may grow at its end alone.
     """
-    mesh = wifi = identity = None
+    mesh = wifi = None
+    identity = ()
     try:
         mesh = _load("/mesh.json", _MESH, "Mesh", "Bluetooth")
     except IdentityError as error:
