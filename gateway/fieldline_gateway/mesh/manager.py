@@ -21,7 +21,7 @@ from fieldline_gateway.mesh.errors import NetworkFileError
 from fieldline_gateway.mesh.members import MemberState
 from fieldline_gateway.mesh.model import GatewayModel
 from fieldline_gateway.mesh.network import GATEWAY, ON, Network
-from fieldline_gateway.mesh.relays import RelayPlan, View
+from fieldline_gateway.mesh.relays import HOLD, RelayPlan, View
 from fieldline_gateway.mesh.station import WIDE_TTL, Station, now_ms
 from fieldline_gateway.mesh.thinning import Links
 from fieldline_wire.mesh.network import NetworkPdu
@@ -245,6 +245,11 @@ class Manager:
                 marks.append(state.lost_at + self._beat_ms * (1 << age.bit_length() - 1))
         return max(mark for mark in marks if mark <= now)
 
+    def _missed(self, state: MemberState) -> bool:
+        """Whether it is not heard, and not for so long that it counts as switched off."""
+        since = state.lost_at if state.lost else state.since
+        return (state.lost or not state.heard_at) and now_ms() - since < HOLD * self._beat_ms
+
     def _choose(self) -> None:
         roots = frozenset(self._station.roots())
         if not roots:
@@ -263,6 +268,7 @@ class Manager:
                     on=frozenset(one for one, state in states.items() if state.relay),
                     unsure=frozenset(one for one, state in states.items() if state.relay is None),
                     ttls={one: state.ttl or 0 for one, state in states.items()},
+                    missed=any(self._missed(state) for state in states.values()),
                     sighted=frozenset(one for one, state in states.items() if state.lost) & links.keys(),
                     links=links,
                     roots=roots,

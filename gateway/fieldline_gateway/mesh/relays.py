@@ -3,7 +3,8 @@
 Rules: pure: what is known goes in, what is wanted comes out. A relay that is missed is wanted at once. One that is
 not needed any more goes when that was so for SETTLE heartbeats, when every new one has confirmed, one at a time, and
 when every node is reached without it at the TTL that it has. Who has told nothing yet relays: what lies behind
-it is not known. What a person said is kept.
+it is not known. While a member is missed no relay goes, for HOLD heartbeats: it may be behind any. What a person said
+is kept.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from fieldline_gateway.mesh.thinning import Links, choose, reach, usable
 
 SETTLE = 8
 """Heartbeats for which a relay is not needed before it goes: in so many every node tells anew whom it hears."""
+HOLD = 64
+"""Heartbeats for which a member that is not heard keeps all relays: after them it counts as switched off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,8 @@ class View:
     """Default TTL, as each has confirmed."""
     links: Links
     roots: frozenset[int]
+    missed: bool = False
+    """A member has not been heard for less than HOLD heartbeats."""
     sighted: frozenset[int] = frozenset()
     """Lost ones that somebody hears: they are to be reached, and can relay nothing."""
 
@@ -72,7 +77,7 @@ class RelayPlan:
     def _let_go(self, now: float, view: View, links: Links, wanted: Set[int], coming: bool) -> None:
         spare = (self.relays - wanted) & view.alive
         self._idle = {one: self._idle.get(one, now) for one in spare}
-        if coming or view.unsure & view.alive:
+        if coming or view.missed or view.unsure & view.alive:
             return
         around = usable(links, view.roots)
         before = reach(around, view.roots, view.on)

@@ -21,6 +21,7 @@ from fieldline_boards.spec import BoardSpec
 from fieldline_harness.demo.crew import Member, kept_key
 from fieldline_harness.demo.fans import FANS
 from fieldline_harness.demo.gateway import GatewayProcess
+from fieldline_wire.codes import KEY_SAMPLE_MS
 
 NODES = 8
 NODE_BOARD, BRIDGE_BOARD = "pico2_w", "pico_w"
@@ -28,6 +29,8 @@ NODE_BOARD, BRIDGE_BOARD = "pico2_w", "pico_w"
 NEAR_DBM, NEXT_DBM = -62.0, -78.0
 """One place and two places up the line; the receiver's limit is air/radio.py's."""
 BRIDGE = "bridge"
+SAMPLE_MS = 5000
+"""A reading each 5 s: eight nodes over four hops, in real time."""
 
 
 class MeshCrew:
@@ -47,10 +50,12 @@ class MeshCrew:
         """Keys and an address for each node, once; they are kept on its board."""
         if not (gateway.folder / "data" / "mesh" / "network.json").exists():
             await gateway.command("mesh", "new")
-        for member in self.members:
-            path = self._home(member.fan.name) / "files" / "mesh.json"
-            if not path.exists():
-                write_private(path, (await gateway.command("mesh", "add", member.node.hex())).encode())
+        paths = {one.node.hex(): self._home(one.fan.name) / "files" / "mesh.json" for one in self.members}
+        new = [node for node, path in paths.items() if not path.exists()]
+        if new:
+            records = (await gateway.command("mesh", "add", *new)).splitlines()
+            for node, record in zip(new, records, strict=True):
+                write_private(paths[node], record.encode())
 
     def carry(self, name: str, behind: str) -> None:
         """A node is carried to the place behind another."""
@@ -72,7 +77,8 @@ class MeshCrew:
     def _built(self, kind: str, say: Callable[[str], None]) -> BoardSpec:
         say(f"building the firmware for {kind}")
         spec = load_board(kind)
-        spec = replace(spec, sensors=spec.sensors[:1])  # one fan each: a report of one reading
+        fan = replace(spec.sensors[0], settings={**spec.sensors[0].settings, KEY_SAMPLE_MS: SAMPLE_MS})
+        spec = replace(spec, sensors=(fan,))  # one fan each: a report of one reading
         report = build(spec, self._folder / "firmware" / kind)
         say(f"  {report.mpy_bytes:,} bytes of .mpy")
         return spec

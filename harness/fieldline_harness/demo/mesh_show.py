@@ -21,9 +21,7 @@ from fieldline_harness.demo.crew import turn
 from fieldline_harness.demo.gateway import GatewayProcess
 from fieldline_harness.demo.mesh_crew import BRIDGE, MeshCrew, switched_on
 
-HEARTBEAT_S = 2
-REPORT_MS = 5000
-"""A report each 5 s: eight nodes over four hops, in real time."""
+HEARTBEAT_S = 4
 CARRIED = "fan-4"
 AWAY_S = 8.0
 """How long the carried node is off."""
@@ -56,17 +54,13 @@ async def run(
     gateway.write_config()
     console.print("making the mesh's keys, enrolling the nodes")
     await crew.provision(gateway)
-    for member in crew.members:
-        await gateway.enroll(member.node, member.fan.name, member.key)
+    await asyncio.gather(*(gateway.enroll(one.node, one.fan.name, one.key) for one in crew.members))
     story = Story()
     async with AsyncExitStack() as stack:
         for board in (crew.bridge, *(member.board for member in crew.members)):
             await stack.enter_async_context(board)
         await stack.enter_async_context(gateway)
         await _answering(gateway, stop)
-        await gateway.command(
-            *("fleet", "set", "*", f"sample_ms={REPORT_MS}", f"report_ms={REPORT_MS}", "health_s=86400")
-        )
         console.print("switching the bridge and eight nodes on (simulated boards, simulated air)")
         await switched_on(crew)
         began = time.monotonic()
