@@ -46,8 +46,6 @@ ASK_S = 1.0
 """Between two tries to set a proxy's filter."""
 EVENT_MS = 12
 """Between two events handed to the bridges: three channels, and the controller started and stopped."""
-COPIES, SPACING_MS = 3, 20
-"""Of an advert that is no network PDU; those have Network Transmit."""
 IDLE_S = 1.0
 WIDE_TTL = 10
 """Where it is not known how far a node is."""
@@ -142,8 +140,11 @@ class Station:
             return None
 
     def say(self, kind: int, data: bytes) -> None:
-        """Queues an advert of ours that is no network PDU for the bridges."""
-        self.node.air.put(now_ms(), kind, data, COPIES, SPACING_MS, True)
+        """Queues an advert of ours that is no network PDU for the bridges, once.
+
+        PB-ADV repeats by itself, and a copy that comes behind the next transaction is a fault to bluetooth-meshd.
+        """
+        self.node.air.put(now_ms(), kind, data, 1, 0, True)
         self._stirred.set()
 
     @property
