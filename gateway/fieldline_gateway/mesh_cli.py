@@ -77,7 +77,6 @@ def _add(words: argparse.Namespace) -> int:
             "app_key": mesh.app_key.hex(),
             "iv_index": mesh.iv_index,
             "gateway": f"{GATEWAY:04x}",
-            "relay": True,  # until the gateway knows what lies behind it
         }
         print(json.dumps(record))
     return 0

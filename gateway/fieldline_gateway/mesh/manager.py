@@ -132,8 +132,8 @@ class Manager:
             for address, state in states.items()
             for number in range(state.member.elements)
         }
-        relays = {address for address, state in states.items() if state.relay is not False}
-        self._plan.relays |= relays - self._plan.hops.keys()
+        if self._config.choose_relays:  # what relays goes on until more is known
+            self._plan.relays |= {address for address, state in states.items() if state.relay}
 
     def _end(self, address: int) -> None:
         task = self._tasks.pop(address, None)
@@ -159,9 +159,10 @@ class Manager:
         state = self.states.get(address)
         return state.key if state is not None else None
 
-    def _desired(self, state: MemberState) -> tuple[int, bool]:
+    def _desired(self, state: MemberState) -> tuple[int, bool, bool]:
         ttl = WIDE_TTL if state.lost else state.wanted_ttl(self._plan.hops.get(state.address), WIDE_TTL)
-        return ttl, self.wants_relay(state.address)
+        relays = self.wants_relay(state.address)
+        return ttl, relays, relays and any(self._missed(one) for one in self.states.values())
 
     # --- what is heard
 

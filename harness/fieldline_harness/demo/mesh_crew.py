@@ -29,6 +29,8 @@ NODE_BOARD, BRIDGE_BOARD = "pico2_w", "pico_w"
 NEAR_DBM, NEXT_DBM = -62.0, -78.0
 """One place and two places up the line; the receiver's limit is air/radio.py's."""
 BRIDGE = "bridge"
+BETWEEN_S = 1.5
+"""Between two boards that are switched on: each begins with a Hello of nine segments."""
 SAMPLE_MS = 5000
 """A reading each 5 s: eight nodes over four hops, in real time."""
 
@@ -111,4 +113,4 @@ async def switched_on(crew: MeshCrew) -> None:
     await crew.bridge.power.on()
     for member in crew.members:
         await member.board.power.on()
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(BETWEEN_S)
