@@ -82,7 +82,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--fresh", action="store_true", help="begin anew: forget what is kept")
     parser.add_argument(
-        "--seconds", type=float, default=0, help="stop by itself after so long (default: never)"
+        "--seconds",
+        type=float,
+        default=0,
+        help="stop by itself after so long (default: never); with --bearer mesh at the latest then",
     )
     parser.add_argument("--plain", action="store_true", help="a line a second instead of a live table")
     return parser

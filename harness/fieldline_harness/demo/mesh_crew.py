@@ -6,7 +6,6 @@ hops from the far end. Keys and addresses are made by `fieldline mesh`, as a use
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -29,10 +28,8 @@ NODE_BOARD, BRIDGE_BOARD = "pico2_w", "pico_w"
 NEAR_DBM, NEXT_DBM = -62.0, -78.0
 """One place and two places up the line; the receiver's limit is air/radio.py's."""
 BRIDGE = "bridge"
-BETWEEN_S = 1.5
-"""Between two boards that are switched on: each begins with a Hello of nine segments."""
-SAMPLE_MS = 5000
-"""A reading each 5 s: eight nodes over four hops, in real time."""
+SAMPLE_MS = 10_000
+"""A reading each 10 s: what eight nodes say passes the two relays next to the bridge, which do 50 events a second."""
 
 
 class MeshCrew:
@@ -106,11 +103,3 @@ class MeshCrew:
 
     def _home(self, name: str) -> Path:
         return self._folder / "boards" / name
-
-
-async def switched_on(crew: MeshCrew) -> None:
-    """The bridge first, then the nodes, one after the other: eight interpreters start on few processors."""
-    await crew.bridge.power.on()
-    for member in crew.members:
-        await member.board.power.on()
-        await asyncio.sleep(BETWEEN_S)

@@ -19,9 +19,11 @@ from rich.table import Table
 
 from fieldline_harness.demo.crew import turn
 from fieldline_harness.demo.gateway import GatewayProcess
-from fieldline_harness.demo.mesh_crew import BRIDGE, MeshCrew, switched_on
+from fieldline_harness.demo.mesh_crew import BRIDGE, MeshCrew
 
-HEARTBEAT_S = 4
+HEARTBEAT_S = 8
+PATIENCE_S = 12.0
+"""For a node to be heard, before the next one up the line is switched on all the same."""
 CARRIED = "fan-4"
 AWAY_S = 8.0
 """How long the carried node is off."""
@@ -47,7 +49,10 @@ class Story:
 async def run(
     folder: Path, broker: str | None, listen: str, seconds: float, stop: asyncio.Event, console: Console
 ) -> int:
-    """Until `stop` or `seconds`; 0 where no reading is missing and the carried node's came again."""
+    """Until `stop`, or until all is told or `seconds` are over; 0 where no reading is missing.
+
+    Without `seconds` it goes on when all is told.
+    """
     crew = MeshCrew(folder, console.print)
     mesh = f'[mesh]\nbridges = ["{crew.bridge.port}"]\nheartbeat_s = {HEARTBEAT_S}\n'
     gateway = GatewayProcess(folder / "gateway", [], broker, listen, mesh)
@@ -61,14 +66,17 @@ async def run(
             await stack.enter_async_context(board)
         await stack.enter_async_context(gateway)
         await _answering(gateway, stop)
-        console.print("switching the bridge and eight nodes on (simulated boards, simulated air)")
-        await switched_on(crew)
+        console.print(
+            "switching the bridge and eight nodes on, up the line (simulated boards, simulated air)"
+        )
         began = time.monotonic()
         tasks = [asyncio.create_task(turn(member, began)) for member in crew.members]
         tasks.append(asyncio.create_task(_tell(crew, gateway, story, console.print)))
         until = began + seconds if seconds else float("inf")
         try:
             while not stop.is_set() and gateway.ended is None and time.monotonic() < until:
+                if story.returned and seconds:
+                    break
                 console.print(_line(crew, await gateway.status()), soft_wrap=True)
                 await _nap(stop, 2.0)
             last = await _settled(gateway, crew, console.print)
@@ -82,13 +90,22 @@ async def run(
 
 async def _tell(crew: MeshCrew, gateway: GatewayProcess, story: Story, say: Callable[[str], None]) -> None:
     """What happens: all report; one is killed, carried to the far end, switched on; its readings come again."""
+    await crew.bridge.power.on()
+    for member in crew.members:
+        began = time.monotonic()
+        await member.board.power.on()
+        while time.monotonic() - began < PATIENCE_S:
+            rows = {row["node"]: row for row in _mesh_rows(await gateway.status())}
+            if rows.get(member.node.hex(), {}).get("relay"):
+                break
+            await asyncio.sleep(0.2)
     carried = next(member for member in crew.members if member.fan.name == CARRIED)
     behind = crew.members[-1].fan.name
     while True:
         status = await gateway.status()
         counts = counted(status, crew)
         story.hops = max([story.hops, *(row["hops"] or 0 for row in _mesh_rows(status))])
-        enough = all(row.get("stored", 0) >= 2 for row in counts.values())
+        enough = all(row["stored"] >= 2 for row in counts.values())
         if not story.killed_at and enough and story.hops >= HOPS:
             say(f"--- {CARRIED} loses its power and is carried behind {behind}, to the far end of the line")
             story.killed_at, story.before = time.monotonic(), counts[CARRIED]["last"]
