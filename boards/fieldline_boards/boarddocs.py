@@ -32,7 +32,8 @@ _KEYS = (
     ("`[radio]` `kinds`, `mesh`, `[radio.lora]`", "`wifi`, `ble`; `bridge` where a mesh node has no room; "
      "chip (`sx1262`, `sx1276`), bands in MHz, SPI and wires"),
     ("`[[bus]]`, `[[sensor]]`", "I2C and 1-Wire buses; sensors by kind, at a pin or on a bus"),
-    ("`[flash]`", "`size`; `storage` (RP2) or `app` (ESP32); `files`; the regions `state`, `outbox` and "
+    ("`[flash]`", "`size`; `storage` (RP2), `app` or, for two native images, `ota` (ESP32); `files`; "
+     "the regions `state`, `outbox` and "
      "for updates `update`, `slot_a`, `slot_b`, each with "
      "`start` and `length`, on an ESP32 a `label`"),
     ("`[budget]`", "`mpy_bytes`, `heap_bytes`, `frozen_heap_bytes`, `update_mpy_bytes`, `mesh_mpy_bytes`, "

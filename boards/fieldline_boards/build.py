@@ -42,8 +42,8 @@ _NATIVE_MAIN = (
 )
 # By kind of radio: what the node imports where a file on the board asks for it.
 _RADIOS = {
-    "wifi": f"{_NODE}.drivers.micropython.wifi",
-    "ble": f"{_NODE}.drivers.micropython.mesh",
+    "wifi": (f"{_NODE}.drivers.micropython.wifi",),
+    "ble": (f"{_NODE}.drivers.micropython.mesh", f"{_NODE}.drivers.micropython.bthome"),
 }
 _MESH_NODE = f"{_NODE}.links.mesh"
 _PACKAGES = (_NODE, "fieldline_wire")
@@ -60,12 +60,13 @@ _UPDATES = (
     f"{_NODE}/updates.",
     *(f"{_DRIVERS}{name}." for name in ("inflate", "mounted", "native", "selector", "slots", "updates")),
 )
-# Loaded where there is a /mesh.json: drivers/micropython/mesh.py
+# Loaded where there is a /mesh.json or /bthome.json: drivers/micropython/mesh.py, bthome.py
 _MESH = (
     "fieldline_wire/mesh/",
     f"{_NODE}/bridge.",
+    f"{_NODE}/bthome.",
     f"{_NODE}/links/mesh.",
-    *(f"{_DRIVERS}{name}." for name in ("ble", "mesh")),
+    *(f"{_DRIVERS}{name}." for name in ("ble", "bthome", "mesh")),
 )
 # Of no use without the selector
 _WITH_SELECTOR = (*_UPDATES, f"{_NODE}/standby.", f"{_DRIVERS}loader.")
@@ -327,7 +328,7 @@ def _radios(spec: BoardSpec, scripts: Iterable[str]) -> set[str]:
     """The drivers of the board's radios, where the interpreter is MicroPython."""
     if "main.py" not in scripts:
         return set()
-    modules = {module for kind, module in _RADIOS.items() if kind in spec.radio.kinds}
+    modules = {module for kind in spec.radio.kinds for module in _RADIOS[kind]}
     roomy = spec.radio.mesh == "node" or (spec.radio.mesh == "bridge" and "boot.py" not in scripts)  # frozen
     return modules | ({_MESH_NODE} if roomy else set())
 

@@ -169,7 +169,7 @@ class Gateway:
             )
             yield
 
-    def status(self) -> dict[str, Any]:
+    async def status(self) -> dict[str, Any]:
         """What `fieldline gateway status` shows."""
         return {
             "gateway": {
@@ -178,9 +178,9 @@ class Gateway:
                 "run": self._run,
                 "uptime_s": time.monotonic() - self._began,
             },
-            "nodes": status.nodes(self._ingest.states.values(), _utc_ms()),
+            "nodes": await status.nodes(list(self._ingest.states.values()), _utc_ms()),
             "store": self._store.status(),
-            "sinks": self._sinks.status(),
+            "sinks": await self._sinks.status(),
             "links": self._tell_links(),
             "refused": {kind: count for kind, count in self._ingest.refusals.counts.items() if count},
             "listener": self._listener.status() if self._listener else None,
@@ -207,7 +207,7 @@ class Gateway:
         )
 
     async def _tell_status(self, _: Caller, __: Arguments) -> dict[str, Any]:
-        return self.status()
+        return await self.status()
 
     async def _open_state(self) -> None:
         """Registry and store; the run number is on disk before anything can be sealed with it."""
@@ -331,14 +331,11 @@ class Gateway:
         logs.event(logs.INFO, "command-taken", node=node.hex(), control=name)
         self._fleet.host_orders(node, command)
 
-    def _look_around(self) -> None:
+    async def _look_around(self) -> None:
         """Tell the sinks which nodes are there."""
-        nodes = [
-            (state.node.id, state.heard_ms)
-            for state in self._ingest.states.values()
-            if state.node.revoked_ms is None
-        ]
-        self._sinks.look(nodes, _utc_ms())
+        states = list(self._ingest.states.values())
+        nodes = ((state.node.id, state.heard_ms) for state in states if state.node.revoked_ms is None)
+        await self._sinks.look(nodes, _utc_ms())
 
     # --- links and store
 
@@ -378,7 +375,7 @@ class Gateway:
                     logs.event(logs.INFO, "registry-read-again", nodes=len(self._ingest.states))
             except GatewayError as error:
                 logs.event(logs.ERROR, "registry-failed", error=error)
-            self._look_around()
+            await self._look_around()
             self._ingest.downlinks.late(time.monotonic_ns() // 1_000_000)
             self._plan_flush()
             self._guard.look(time.monotonic_ns() // 1_000_000)

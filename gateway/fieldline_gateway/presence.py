@@ -1,12 +1,15 @@
 """Which nodes are there, for who has to tell others (Home Assistant, Sparkplug).
 
-Rules: pure; looked at from time to time. A node says something at least at its health interval (wire.md 5.11).
+Rules: looked at from time to time, in slices; the time is an argument. A node says something at least at its health
+interval (wire.md 5.11).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from enum import Enum, auto
+
+from fieldline_gateway.slices import slices
 
 
 class Change(Enum):
@@ -28,15 +31,21 @@ class Presence:
         """The sinks have told others of these before: who is not there any more is removed."""
         self._here |= dict.fromkeys(nodes, False)
 
-    def look(self, nodes: Iterable[tuple[bytes, int]], now_ms: int) -> list[tuple[bytes, Change]]:
+    async def look(
+        self, nodes: Iterable[tuple[bytes, int]], now_ms: int
+    ) -> AsyncIterator[list[tuple[bytes, Change]]]:
         """What changed. `nodes`: all that may speak, and when each was heard in this run (UTC in ms, 0: never)."""
-        now = {node: bool(heard_ms) and now_ms - heard_ms < self._silent_ms for node, heard_ms in nodes}
-        changes = [(node, Change.REMOVED) for node in self._here.keys() - now.keys()]
-        for node, here in now.items():
-            if here != self._here.get(node, False):
-                changes.append((node, Change.HEARD if here else Change.SILENT))
+        now: dict[bytes, bool] = {}
+        async for part in slices(nodes):
+            changes = []
+            for node, heard_ms in part:
+                now[node] = here = bool(heard_ms) and now_ms - heard_ms < self._silent_ms
+                if here != self._here.get(node, False):
+                    changes.append((node, Change.HEARD if here else Change.SILENT))
+            yield changes
+        gone = self._here.keys() - now.keys()
         self._here = now
-        return changes
+        yield [(node, Change.REMOVED) for node in gone]
 
 
 def state_of(revoked: bool, heard_ms: int, now_ms: int, silent_ms: int) -> str:

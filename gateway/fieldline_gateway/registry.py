@@ -55,13 +55,12 @@ CREATE TABLE IF NOT EXISTS job (
     id INTEGER PRIMARY KEY AUTOINCREMENT, once TEXT UNIQUE, who TEXT NOT NULL, target TEXT NOT NULL,
     command TEXT NOT NULL, made_ms INTEGER NOT NULL, until_ms INTEGER NOT NULL, stopped_ms INTEGER);
 """
-_SCHEMA_VERSION = 1
-"""PRAGMA user_version; 0 is a file from before there were labels, twins and jobs."""
-_UPGRADE = (
-    "ALTER TABLE command ADD COLUMN job INTEGER",
-    "CREATE INDEX command_job ON command (job)",
-    "PRAGMA user_version = 1",
+_UPGRADES = (
+    ("ALTER TABLE command ADD COLUMN job INTEGER", "CREATE INDEX command_job ON command (job)"),
+    ("ALTER TABLE heard ADD COLUMN config INTEGER",),
 )
+"""From PRAGMA user_version 0 (a file from before there were labels, twins and jobs), and so on."""
+_SCHEMA_VERSION = len(_UPGRADES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +88,8 @@ class Heard(NamedTuple):
     """(epoch, UTC in ms at which that boot began) of the last boots."""
     hello: bytes | None
     """The last Hello, as the node sent it."""
+    config: int | None = None
+    """The version of the settings that its twin has from it; None where its last Hello says it."""
 
 
 class Settled(NamedTuple):
@@ -161,9 +162,11 @@ class Registry:
                 )
             self._db.executescript(_SCHEMA)
             with self.transaction() as db:  # of two processes one upgrades
-                if db.execute("PRAGMA user_version").fetchone()[0] < _SCHEMA_VERSION:
-                    for statement in _UPGRADE:
+                found = db.execute("PRAGMA user_version").fetchone()[0]
+                for statements in _UPGRADES[found:]:
+                    for statement in statements:
                         db.execute(statement)
+                db.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
 
     def close(self) -> None:
         if self._db is not None:
@@ -229,8 +232,8 @@ class Registry:
 
     def heard(self) -> Iterator[Heard]:
         """What was last heard of each node."""
-        for node, epoch, counter, stream, heard_ms, boots, hello in self._each("SELECT * FROM heard"):
-            yield Heard(node, epoch, counter, stream, heard_ms, _pairs(boots, _BOOT), hello)
+        for node, epoch, counter, stream, heard_ms, boots, hello, config in self._each("SELECT * FROM heard"):
+            yield Heard(node, epoch, counter, stream, heard_ms, _pairs(boots, _BOOT), hello, config)
 
     def settled(self) -> Iterator[Settled]:
         """The numbers that were on disk."""
@@ -245,9 +248,18 @@ class Registry:
         """Write what changed since the last checkpoint, and where the log stands; on disk when it returns."""
         with self.transaction() as db:
             db.executemany(
-                "INSERT OR REPLACE INTO heard VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO heard VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 [
-                    (h.node, h.epoch, h.counter, h.stream, h.heard_ms, _bytes(h.boots, _BOOT), h.hello)
+                    (
+                        h.node,
+                        h.epoch,
+                        h.counter,
+                        h.stream,
+                        h.heard_ms,
+                        _bytes(h.boots, _BOOT),
+                        h.hello,
+                        h.config,
+                    )
                     for h in changed.heard
                 ],
             )

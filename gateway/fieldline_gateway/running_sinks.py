@@ -13,7 +13,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from fieldline_gateway.presence import Change, Presence
+from fieldline_gateway.records import CLASS_NAMES
 from fieldline_gateway.sinks.make import AnySink
+from fieldline_gateway.slices import slices
 from fieldline_gateway.store.reader import StoreReader
 from fieldline_gateway.store.store import Store
 from fieldline_gateway.tasks import ended
@@ -45,25 +47,34 @@ class RunningSinks:
                 stack.push_async_callback(ended, asyncio.create_task(self._keep(sink)))
             yield
 
-    def status(self) -> list[dict[str, Any]]:
-        """What `fieldline gateway status` shows of them."""
-        return [{"sink": sink.name, **sink.status(), **self._reader(sink).status()} for sink in self.all]
+    async def status(self) -> list[dict[str, Any]]:
+        """What `fieldline gateway status` shows of them, with the highest number that each node has delivered."""
+        told = []
+        for sink in self.all:
+            reader = self._reader(sink)
+            numbers: dict[str, dict[str, int]] = {}
+            async for part in slices(list(reader.numbers.items())):
+                for node, by_class in part:
+                    numbers[node.hex()] = {CLASS_NAMES[cls]: number for cls, number in by_class.items()}
+            told.append({"sink": sink.name, **sink.status(), **reader.status(), "numbers": numbers})
+        return told
 
     def lags(self) -> list[dict[str, Any]]:
         """The same for who looks each second: without the numbers of the nodes."""
         return [{"sink": sink.name, **sink.status(), "lag": self._reader(sink).lag} for sink in self.all]
 
-    def look(self, nodes: Iterable[tuple[bytes, int]], utc_ms: int) -> None:
+    async def look(self, nodes: Iterable[tuple[bytes, int]], utc_ms: int) -> None:
         """Tell the sinks which nodes are there: (id, last heard in ms UTC, 0 for never) of each."""
-        for node, change in self._presence.look(nodes, utc_ms):
-            for sink in self.all:
-                match change:
-                    case Change.HEARD:
-                        sink.heard(node)
-                    case Change.SILENT:
-                        sink.silent(node)
-                    case Change.REMOVED:
-                        sink.removed(node)
+        async for changes in self._presence.look(nodes, utc_ms):
+            for node, change in changes:
+                for sink in self.all:
+                    match change:
+                        case Change.HEARD:
+                            sink.heard(node)
+                        case Change.SILENT:
+                            sink.silent(node)
+                        case Change.REMOVED:
+                            sink.removed(node)
 
     def _reader(self, sink: AnySink) -> StoreReader:
         return self._store.reader(sink.name, sink.pace)

@@ -28,12 +28,21 @@ def staying(nodes: int) -> Iterator[None]:
     if nodes < MANY:
         yield
         return
+    with fleeting():
+        yield
+        gc.freeze()
+
+
+@contextmanager
+def fleeting() -> Iterator[None]:
+    """What is made in here is gone when this is left, so it is not searched for garbage meanwhile."""
+    was_on = gc.isenabled()
     gc.disable()
     try:
         yield
-        gc.freeze()
     finally:
-        gc.enable()
+        if was_on:
+            gc.enable()
 
 
 async def slices(items: Iterable[T], size: int | None = None) -> AsyncIterator[list[T]]:
@@ -48,28 +57,41 @@ async def slices(items: Iterable[T], size: int | None = None) -> AsyncIterator[l
 
 
 async def dumps(value: Any) -> bytes:
-    """`value` as JSON. Long lists at its first levels are encoded in slices: a thread would not help, the encoder
-    holds the interpreter's lock."""
+    """`value` as JSON. Long lists and objects at its first levels are encoded in slices: a thread would not help, the
+    encoder holds the interpreter's lock."""
     found: list[str] = []
-    await _dump(value, found, 3)
+    await _dump(value, found, 5)
     return "".join(found).encode()
 
 
 async def _dump(value: Any, found: list[str], levels: int) -> None:
-    if isinstance(value, dict) and levels:
+    if isinstance(value, dict) and len(value) > SLICE:
+        await _dump_slices(value.items(), dict, "{}", found)
+    elif isinstance(value, list) and len(value) > SLICE:
+        await _dump_slices(value, list, "[]", found)
+    elif isinstance(value, dict) and levels:
         found.append("{")
         for at, (key, each) in enumerate(value.items()):
             found.append(f"{',' if at else ''}{json.dumps(str(key))}:")
             await _dump(each, found, levels - 1)
         found.append("}")
-    elif isinstance(value, list) and len(value) > SLICE:
-        before = "["
-        async for part in slices(value):
-            found += (before, _compact(part)[1:-1])
-            before = ","
+    elif isinstance(value, list) and levels:
+        found.append("[")
+        for at, each in enumerate(value):
+            if at:
+                found.append(",")
+            await _dump(each, found, levels - 1)
         found.append("]")
     else:
         found.append(_compact(value))
+
+
+async def _dump_slices(items: Iterable[Any], kind: type, around: str, found: list[str]) -> None:
+    before = around[0]
+    async for part in slices(items):
+        found += (before, _compact(kind(part))[1:-1])
+        before = ","
+    found.append(around[1])
 
 
 def _compact(value: Any) -> str:

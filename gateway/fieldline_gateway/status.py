@@ -5,19 +5,20 @@ Rules: reads state, changes nothing that counts, and costs nothing while nobody 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 from fieldline_gateway.ingest.node import NodeState
 from fieldline_gateway.records import CLASS_NAMES
+from fieldline_gateway.slices import slices
 from fieldline_wire.errors import PeerError
 from fieldline_wire.messages import Hello
 from fieldline_wire.quantities import measured
 
 
-def nodes(states: Iterable[NodeState], now_ms: int) -> list[dict[str, Any]]:
-    """One entry for each enrolled node; `now_ms` is UTC."""
-    return [node(state, now_ms) for state in states]
+async def nodes(states: Sequence[NodeState], now_ms: int) -> list[dict[str, Any]]:
+    """One entry for each enrolled node, made in slices; `now_ms` is UTC."""
+    return [node(state, now_ms) async for part in slices(states) for state in part]
 
 
 def node(state: NodeState, now_ms: int) -> dict[str, Any]:

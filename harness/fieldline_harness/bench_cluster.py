@@ -2,7 +2,8 @@
 
 Rules: the gateway's own store and sink, one reading at a time as a site of nodes gives them; a subscriber with a
 persistent session at QoS 1 that goes to another node when its own is gone. SIGKILL for the node that the sink is
-connected to, again and again, each started again. What counts is what the subscriber has at the end.
+connected to, again and again, each started again; the next when readings are acknowledged again and the node is one
+of three again, so that each gap has one kill. What counts is what the subscriber has at the end.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -128,11 +128,23 @@ async def _acknowledged(store: Store) -> None:
     )
 
 
-async def _kill(cluster: Cluster, in_use: Callable[[], str], every_s: float, kills: int) -> None:
+async def _flowing(sink: MqttSink) -> None:
+    """Until the cluster acknowledges what is new. RuntimeError where it does not."""
+    before = sink.status()["delivered"]
+    for _ in range(int(SETTLE_S * 10)):
+        status = sink.status()
+        if status["connected"] and status["delivered"] != before:
+            return
+        await asyncio.sleep(0.1)
+    raise RuntimeError(f"the cluster acknowledges nothing for {SETTLE_S:g} s: {status['last_error']}")
+
+
+async def _kill(cluster: Cluster, sink: MqttSink, every_s: float, kills: int) -> None:
     """Kills the node in use, `kills` times."""
     for _ in range(kills):
         await asyncio.sleep(every_s)
-        node = cluster.ports.index(int(in_use().rpartition(":")[2]))
+        await _flowing(sink)
+        node = cluster.ports.index(int(str(sink.status()["broker"]).rpartition(":")[2]))
         print(f"bench cluster: {cluster.name}, kill -9 of node {node}", file=sys.stderr)
         await asyncio.to_thread(cluster.kill, node)
         await asyncio.sleep(DOWN_S)
@@ -160,7 +172,7 @@ async def run_cluster(cluster: Cluster, folder: Path, kills: int, every_s: float
     store = await open_store(folder, 0, interval_ms=2)
     forwarding = asyncio.create_task(sink.run(store.reader("bench")))
     feeding = asyncio.create_task(_feed(store, stop := asyncio.Event()))
-    await _kill(cluster, lambda: str(sink.status()["broker"]), every_s, kills)
+    await _kill(cluster, sink, every_s, kills)
     stop.set()
     count = await feeding
     await _acknowledged(store)

@@ -7,6 +7,7 @@ the three nodes before its PUBACK: JetStream streams with three replicas, quorum
 
 from __future__ import annotations
 
+import http.client
 import os
 import shutil
 import signal
@@ -92,7 +93,9 @@ class NatsCluster:
         if self._program is None:
             raise ClusterMissing("nats-server is not installed: apt-get install nats-server")
         self._folder = folder
-        self._client_ports, self._routes, self.ports = ([free_port() for _ in NODES] for _ in range(3))
+        self._client_ports, self._routes, self._health, self.ports = (
+            [free_port() for _ in NODES] for _ in range(4)
+        )
         self._processes = _Processes()
 
     def __enter__(self) -> Self:
@@ -114,6 +117,7 @@ class NatsCluster:
         config = self._folder / f"n{node}.conf"
         config.write_text(
             f'server_name: n{node}\nlisten: "127.0.0.1:{self._client_ports[node]}"\n'
+            f'http: "127.0.0.1:{self._health[node]}"\n'
             f'jetstream {{ store_dir: "{self._folder / f"n{node}"}" }}\n'
             f'cluster {{ name: bench, listen: "127.0.0.1:{self._routes[node]}", routes: [{routes}] }}\n'
             f'mqtt {{ listen: "127.0.0.1:{self.ports[node]}" }}\n'
@@ -122,11 +126,25 @@ class NatsCluster:
 
     def until_up(self, node: int) -> None:
         end = time.monotonic() + START_S
-        while not _is_open(self.ports[node]):
+        while not self._is_healthy(node):
             if self._processes.ended(node) or time.monotonic() > end:
                 log = (self._folder / f"n{node}.log").read_text(errors="replace")
-                raise RuntimeError(f"nats-server {node} does not listen: {log[-2000:]}")
+                raise RuntimeError(f"nats-server {node} is not healthy: {log[-2000:]}")
             time.sleep(0.05)
+
+    def _is_healthy(self, node: int) -> bool:
+        """It listens, and knows the cluster's leader: before that it is no third node.
+
+        Not its consumers: 2.9 waits for ever for one of its own that the killed server left behind.
+        """
+        asked = http.client.HTTPConnection("127.0.0.1", self._health[node], timeout=5)
+        try:
+            asked.request("GET", "/healthz?js-server-only=true")
+            return asked.getresponse().status == 200 and _is_open(self.ports[node])
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            asked.close()
 
 
 class RabbitCluster:

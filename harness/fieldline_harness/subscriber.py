@@ -14,10 +14,12 @@ from fieldline_harness.ledger import Ledger
 class Subscriber:
     """Subscribes to everything at QoS 1 and enters it in `ledger`; reconnects by itself."""
 
-    def __init__(self, port: int, topic: str = "fieldline/#") -> None:
+    def __init__(self, port: int, topic: str = "fieldline/#", ready_s: float = 10) -> None:
+        """`ready_s`: how long the broker may take for the first subscription."""
         self.ledger = Ledger()
         self.lock = threading.Lock()
         self._topic = topic
+        self._ready_s = ready_s
         self._ready = threading.Event()
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="judge", clean_session=False)
         self._client.reconnect_delay_set(min_delay=1, max_delay=1)
@@ -32,7 +34,7 @@ class Subscriber:
 
     def __enter__(self) -> Subscriber:
         self._client.loop_start()
-        if not self._ready.wait(10):
+        if not self._ready.wait(self._ready_s):
             raise RuntimeError("the broker did not acknowledge the subscription")
         return self
 

@@ -40,6 +40,8 @@ EPILOG = f"""examples, from nothing to a published release:
   fieldline ota publish root-1.draft --repo repo --key keys/release --key keys/online
   fieldline ota build build/pico_w --out release-7 --vendor acme --board pico_w --sequence 7 \\
       --firmware 1.4.0 --expires 2027-11-30 --base release-6
+  fieldline ota build --native micropython.bin --out native-3 --vendor acme --board esp32s3_devkitc --sequence 3 \\
+      --firmware 1.4.0 --expires 2027-11-30              a whole firmware, for ota_0 and ota_1
   fieldline ota verify release-7 --repo repo
   fieldline ota rollout start pico_w 7 --back 8 -c ota.toml && fieldline ota rollout run 1 -c ota.toml
 
@@ -92,7 +94,7 @@ def _add_build(parts: Any) -> None:
     )  # fmt: skip
     build.add_argument("tree", type=Path, nargs="?", metavar="TREE", help="what `fieldline node build` made")
     build.add_argument("--native", type=Path, metavar="IMAGE",
-                       help="in place of TREE: the .bin of an ESP32's whole firmware, for ota_0 and ota_1")  # fmt: skip
+                       help="in place of TREE: an ESP32's whole firmware, for ota_0 and ota_1")  # fmt: skip
     build.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="the release's folder")
     build.add_argument("--vendor", required=True, help="as in the root")
     build.add_argument("--board", required=True, help="the class: the board's name in the catalog")

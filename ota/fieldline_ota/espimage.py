@@ -1,7 +1,7 @@
 """A native image of the ESP32 family, as `esptool elf2image` writes it (ESP-IDF, "App Image Format").
 
-Rules: judged as the chip's loader judges it: header, segments, checksum, appended SHA-256. An image without that digest
-is refused, though a loader may start it: nothing in flash would say that it is whole.
+Rules: judged as the chip's loader judges it: header, segments, checksum, appended SHA-256. An image without that
+digest is refused, though a loader may start it: nothing in flash would say that it is whole.
 """
 
 from __future__ import annotations
@@ -58,5 +58,5 @@ def check_image(image: bytes, chip_id: int | None = None) -> None:
         raise ImageError("the image's SHA-256 is wrong: it is cut off or damaged")
     if len(image) != end + _DIGEST:
         raise ImageError(
-            f"{len(image) - end - _DIGEST} bytes follow the image: give the application's .bin alone, not a merged one"
+            f"{len(image) - end - _DIGEST} bytes follow the image: give the application's .bin alone, no merged one"
         )

@@ -20,7 +20,7 @@ from fieldline_gateway.records import ALARM, BULK, CLASSES, KIND_GAP, KIND_REPOR
 from fieldline_gateway.registry import Checkpoint, Registry
 from fieldline_gateway.store.log import GroupRules
 from fieldline_gateway.store.store import Store, StoreSettings
-from fieldline_wire.messages import Report, decode
+from fieldline_wire.messages import Config, Report, decode
 from tests.fakes.gateway_files import LossyFiles
 from tests.fakes.gateway_node import FakeNode
 from tests.fakes.gateway_records import NOW_MS, everything, new_store
@@ -225,11 +225,35 @@ async def test_what_the_last_hello_said_is_known_after_a_restart_without_another
     await gateway.stop()
     gateway = await started(files, tmp_path, node)
     state = gateway.ingest.states[node.id]
-    assert state.config_version is None  # it costs nothing before it is needed
+    assert state.current()[LIVE].kept == 0  # it costs nothing before it is needed
     gateway.hear(node.report(100, 3))
     await gateway.on_disk()
     assert [number for _, _, number in await gateway.stored()][-3:] == [100, 101, 102]
-    assert state.config_version == 10
+    assert state.current()[LIVE].kept == 100 and state.config_version == 9, "10 was never told by a Config"
+    await gateway.stop()
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["in its twin", "not in its twin yet"])
+async def test_settings_that_a_node_has_told_are_not_told_it_again_after_a_restart(
+    tmp_path: Path, known: bool
+) -> None:
+    """It said Hello before it had them; the checkpoint is later than its answer."""
+    files, node = LossyFiles(), FakeNode()
+    wanted = Config(7, [(1, 1, 1000)])
+    gateway = await started(files, tmp_path, node)
+    gateway.registry.set_desired(node.id, 7, wanted.to_bytes())
+    gateway.hear(node.hello(config_version=3), node.report(1))
+    gateway.hear(node.seal(Config(7, wanted.settings, reported=True).to_bytes()))
+    await gateway.on_disk()
+    if known:
+        gateway.ingest.reported.clear()
+    gateway.save()
+    await gateway.stop()
+    gateway = await started(files, tmp_path, node)
+    gateway.ingest.orders.set_desired(gateway.registry.desired())
+    gateway.hear(node.hello(config_version=7))
+    told = [message for message in node.hear(gateway.ingest.downlinks.take()) if isinstance(message, Config)]
+    assert told == ([] if known else [wanted])
     await gateway.stop()
 
 

@@ -98,10 +98,10 @@ class Site:
             assert isinstance(log.ages, ByHand)
             log.ages.fresh = max(log.ages.fresh, log.durable_seq + 1 - back)
 
-    async def give(self, limit: int) -> bool:
-        """One batch; False where there is none."""
+    async def give(self, limit: int, patience_s: float = 0.02) -> bool:
+        """One batch; False where there is none so soon."""
         try:
-            batch = await asyncio.wait_for(self.reader.next_batch(limit), 0.02)
+            batch = await asyncio.wait_for(self.reader.next_batch(limit), patience_s)
         except TimeoutError:
             return False
         self._check_batch(batch)
@@ -171,7 +171,7 @@ class Site:
 
     async def finish(self) -> list[str]:
         """Deliver the rest; what breaks the promise, in words."""
-        while await self.give(1000) or self.flight:
+        while await self.give(1000, 10 if self.reader.lag and not self.flight else 0.02) or self.flight:
             await self.ack(1000)
         await self.store.close()
         for cls in CLASSES:

@@ -46,7 +46,7 @@ class Site:
         state.current()[LIVE].settle(first, first)
 
 
-def test_an_asker_that_follows_has_what_one_that_asks_for_all_has() -> None:
+async def test_an_asker_that_follows_has_what_one_that_asks_for_all_has() -> None:
     site = Site(30)
     follower = State()
     for step in range(40):
@@ -58,11 +58,11 @@ def test_an_asker_that_follows_has_what_one_that_asks_for_all_has() -> None:
             site.parts["store"] = {**PARTS["store"], "held": "full"}
             node = site.states[(5).to_bytes(8, "big")].node
             site.states[node.id].node = Node(node.id, "renamed", 0, node.key, 1, NOW_MS)
-        told = site.live.changes(follower.version)
+        told = await site.live.changes(follower.version)
         assert told["whole"] == (step == 0)
         follower.take(told)
         fresh = State()
-        fresh.take(site.live.changes(0))
+        fresh.take(await site.live.changes(0))
         assert (follower.rows, follower.moves, follower.parts) == (fresh.rows, fresh.moves, fresh.parts)
     assert (
         follower.rows[4]["name"] == "renamed"
@@ -72,44 +72,46 @@ def test_an_asker_that_follows_has_what_one_that_asks_for_all_has() -> None:
     assert follower.parts["store"]["held"] == "full"
 
 
-def test_nothing_new_is_nothing_told_and_a_foreign_version_gets_all() -> None:
+async def test_nothing_new_is_nothing_told_and_a_foreign_version_gets_all() -> None:
     site = Site(3)
     site.hears(1, 5)
-    version = site.live.changes(0)["version"]
-    told = site.live.changes(version)
-    told = site.live.changes(told["version"])  # what moved is looked at once more: its counts follow
+    version = (await site.live.changes(0))["version"]
+    told = await site.live.changes(version)
+    told = await site.live.changes(told["version"])  # what moved is looked at once more: its counts follow
     assert (told["rows"], told["moves"], told["parts"], told["whole"]) == ([], [], {}, False)
     for foreign in (1, -5, version + 1_000_000, 2**70):
-        assert site.live.changes(foreign)["whole"] and len(site.live.changes(foreign)["rows"]) == 3
+        assert (await site.live.changes(foreign))["whole"] and len(
+            (await site.live.changes(foreign))["rows"]
+        ) == 3
 
 
-def test_what_a_sensor_said_earlier_keeps_its_own_time() -> None:
+async def test_what_a_sensor_said_earlier_keeps_its_own_time() -> None:
     site = Site(1)
     site.hears(1, 5)
     site.now_ms += 9000
     state = site.states[(1).to_bytes(8, "big")]
     state.heard_ms = site.now_ms
-    assert site.live.changes(0)["rows"][0][2] == [site.now_ms, [[0.5, NOW_MS]], [[1, 1, 0]]]
+    assert (await site.live.changes(0))["rows"][0][2] == [site.now_ms, [[0.5, NOW_MS]], [[1, 1, 0]]]
 
 
-def test_a_thousand_nodes_that_report_each_10_s_take_about_6_kb_a_second() -> None:
+async def test_a_thousand_nodes_that_report_each_10_s_take_about_6_kb_a_second() -> None:
     site = Site(1000)
     for at in range(1, 1001):
         site.hears(at, at)
-    version = site.live.changes(0)["version"]
-    version = site.live.changes(version)["version"]
+    version = (await site.live.changes(0))["version"]
+    version = (await site.live.changes(version))["version"]
     sizes = []
     for step in range(10):
         site.now_ms += 1000
         for at in range(1 + step, 1001, 10):
             site.hears(at, 1000 + step, step + 2)
-        told = site.live.changes(version)
+        told = await site.live.changes(version)
         version = told["version"]
         sizes.append(len(json.dumps(told, separators=(",", ":"))))
     assert max(sizes) < 8_000
 
 
-def test_top_shows_who_needs_somebody_first_and_what_does_not_fit() -> None:
+async def test_top_shows_who_needs_somebody_first_and_what_does_not_fit() -> None:
     site = Site(9)
     for at in range(1, 9):
         site.hears(at, 12_000)
@@ -117,7 +119,7 @@ def test_top_shows_who_needs_somebody_first_and_what_does_not_fit() -> None:
     for at in range(1, 8):
         site.hears(at, 12_000, 2)
     state = State()
-    state.take(site.live.changes(0))
+    state.take(await site.live.changes(0))
     console = Console(width=120, record=True, file=io.StringIO())
     console.print(draw(state, "need", 4, "no gateway runs"))
     text = console.export_text()
@@ -126,10 +128,10 @@ def test_top_shows_who_needs_somebody_first_and_what_does_not_fit() -> None:
     assert "1,200 rpm" in text and "(simulated)" in text
 
 
-def test_what_reached_the_disk_a_moment_after_it_was_heard_is_told_at_the_next_look() -> None:
+async def test_what_reached_the_disk_a_moment_after_it_was_heard_is_told_at_the_next_look() -> None:
     site = Site(1)
     site.hears(1, 5)
-    version = site.live.changes(0)["version"]
+    version = (await site.live.changes(0))["version"]
     site.states[(1).to_bytes(8, "big")].current()[LIVE].settle(2, 3)
-    (move,) = site.live.changes(version)["moves"]
+    (move,) = (await site.live.changes(version))["moves"]
     assert move[3] == [[3, 3, 0]]

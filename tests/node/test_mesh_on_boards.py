@@ -18,6 +18,7 @@ from fieldline_wire.mesh.advertiser import AD_BEACON, AD_MESSAGE
 from fieldline_wire.mesh.bridge import BridgeState, advert, read_advert
 from fieldline_wire.mesh.keys import NetworkKey
 from fieldline_wire.mesh.network import clear, decode
+from fieldline_wire.messages import Report
 from fieldline_wire.serial import BRIDGE_KINDS, KIND_ADVERT, KIND_BRIDGE, Reader, encode
 from tests.node.mesh_bench import NET_KEY, STRONG, MeshSite, now_ms
 
@@ -82,6 +83,7 @@ def test_readings_arrive_over_a_relay_that_dies_and_from_a_node_that_is_reset(tm
             assert sniffer.count(FIRST) > numbers
             assert sniffer.faults == []
             assert not far.gaps[LIVE] and not near.gaps[LIVE]
+            assert max(len(report.readings) for report in far.of(Report)) > 10, "few reports, full ones"
 
     asyncio.run(scenario())
 

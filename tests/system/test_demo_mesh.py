@@ -36,11 +36,11 @@ def test_readings_keep_coming_from_a_line_of_which_one_is_carried_away(tmp_path:
     assert demo.returncode == 0, said
     assert "fan-4 loses its power" in said and "fan-4: readings again" in said, said
     told = re.search(r"(\d+) readings stored over up to (\d+) hops; none is missing", said)
-    assert told and int(told[1]) >= 17 and int(told[2]) >= 3, said
+    assert told and int(told[1]) >= 9 and int(told[2]) >= 3, said
     rows = re.findall(r"fan-(\d)\s+│[^│]*│[^│]*│\s+(\d+)\s+│\s+(\d+)\s+│\s+\d+\s+│\s+(\d+)\s+│\s+(\d+)", said)
     assert [int(row[0]) for row in rows] == list(range(1, 9)), said
     assert all(
-        int(last) == int(stored) >= 2 and gaps == missing == "0" for _, last, stored, gaps, missing in rows
+        int(last) == int(stored) >= 1 and gaps == missing == "0" for _, last, stored, gaps, missing in rows
     )
     assert processes_of(folder) == []
     key = (folder / "mesh" / "boards" / "fan-1" / "key").read_bytes().hex()

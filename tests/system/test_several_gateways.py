@@ -1,4 +1,5 @@
-"""Several gateways on one broker hear the same nodes; one of them is destroyed and replaced by an empty one.
+"""Several gateways on one broker, or on a cluster that loses a node, hear the same nodes; one of them is destroyed
+and replaced by an empty one.
 
 Rules: nodes are simulated and talk to whoever hears them, as on radio: each frame reaches each gateway or not, by a
 seeded source of losses, and so do the answers. Gateways are real processes on a disk that forgets; the judge is a
@@ -19,6 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fieldline_harness.clusters import Cluster, ClusterMissing, NatsCluster
 from fieldline_harness.dedup import Dedup
 from fieldline_harness.gateway_process import GatewayProcess
 from fieldline_harness.line import Line
@@ -37,13 +39,14 @@ MOST_S = 90.0
 class Ear:
     """A gateway and what it hears."""
 
-    def __init__(self, folder: Path, name: str, broker: int, air: Air) -> None:
+    def __init__(self, folder: Path, name: str, brokers: list[int], air: Air) -> None:
+        urls = ", ".join(f'"mqtt://127.0.0.1:{port}"' for port in brokers)
         self._air, self._reader = air, Reader()
         self.line = Line(folder / name / "ttyAIR", self._said)
         self.gateway = GatewayProcess(
             folder / name,
             f'[gateway]\nname = "{name}"\n[serial]\nports = ["{self.line.path}"]\n'
-            f'[[sink]]\nkind = "json"\nurl = "mqtt://127.0.0.1:{broker}"\n',
+            f'[[sink]]\nkind = "json"\nurls = [{urls}]\nprogress_timeout_s = 5\n',
             command=LOSSY,
         )
         self.gateway.enroll({node.id: node.key for node in air.nodes.values()})
@@ -88,60 +91,79 @@ class Air:
 @pytest.mark.system
 @pytest.mark.timeout(240)
 def test_one_gateway_of_two_is_replaced_by_an_empty_one(tmp_path: Path) -> None:
-    async def run() -> None:
-        async with AsyncExitStack() as stack:
-            broker = stack.enter_context(Mosquitto(tmp_path / "broker", BROKER))
-            judge = Subscriber(broker.port)
-            judge.connect()
-            stack.enter_context(judge)
-            air = Air(3)
+    with Mosquitto(tmp_path / "broker", BROKER) as broker:
+        asyncio.run(one_of_two_is_replaced(tmp_path, [broker.port]))
 
-            async def hears(name: str) -> Ear:
-                ear = Ear(tmp_path, name, broker.port, air)
-                stack.enter_context(ear.line)
-                await ear.gateway.start()
-                stack.push_async_callback(ear.gateway.kill)
-                await ear.gateway.until_runs(60)
-                air.ears.append(ear)
-                return ear
 
-            async def more(count: int) -> None:
-                wanted = judge.ledger.count()[0] + count
-                async with asyncio.timeout(MOST_S):
-                    while judge.ledger.count()[0] < wanted:
-                        await asyncio.sleep(0.05)
+@pytest.mark.system
+@pytest.mark.timeout(480)
+def test_the_same_on_a_cluster_of_brokers_that_loses_the_node_in_use(tmp_path: Path) -> None:
+    try:
+        cluster = NatsCluster(tmp_path / "cluster")
+    except ClusterMissing as error:
+        pytest.skip(str(error))
+    with cluster:
+        asyncio.run(one_of_two_is_replaced(tmp_path, cluster.ports, cluster))
 
-            first = await hears("a")
-            await hears("b")
-            living = asyncio.create_task(air.live())
-            await more(150)
-            # Settled at `a` and drained; then it is gone with its disk, and a new one begins with nothing.
-            await first.gateway.stop()
-            air.ears.remove(first)
-            shutil.rmtree(first.gateway.data)
-            await more(50)
-            third = await hears("c")
-            await more(150)
-            await air.ears[0].gateway.kill()  # now `c` alone, while `b` is started again
-            await more(50)
-            await air.ears[0].gateway.start()
-            await more(100)
-            air.quiet = True
-            await air.acknowledged()
-            given = {(node.id.hex(), node.stream, "live"): node.given for node in air.nodes.values()}
+
+async def one_of_two_is_replaced(tmp_path: Path, brokers: list[int], cluster: Cluster | None = None) -> None:
+    """The gateways prefer the first of the brokers, the judge is at the last."""
+
+    async with AsyncExitStack() as stack:
+        judge = Subscriber(brokers[-1], ready_s=60)
+        judge.connect()
+        stack.enter_context(judge)
+        air = Air(3)
+
+        async def hears(name: str) -> Ear:
+            ear = Ear(tmp_path, name, brokers, air)
+            stack.enter_context(ear.line)
+            await ear.gateway.start()
+            stack.push_async_callback(ear.gateway.kill)
+            await ear.gateway.until_runs(60)
+            air.ears.append(ear)
+            return ear
+
+        async def more(count: int) -> None:
+            wanted = judge.ledger.count()[0] + count
             async with asyncio.timeout(MOST_S):
-                while found := [f for f in judge.ledger.faults(given) if "out of order" not in f]:
-                    await asyncio.sleep(0.2)
-            living.cancel()
-            readings, repeats, in_gaps = judge.ledger.count()
-            print(f"\n{readings} readings, {repeats} repeats removed, {in_gaps} in gaps")
-            assert (found, in_gaps) == ([], 0)
-            assert repeats, "both gateways were heard"  # how often says how busy the machine was
-            assert readings == sum(given.values())
-            status = await third.gateway.status()
-            assert status["nodes"] and not status["refused"].get("clone")
+                while judge.ledger.count()[0] < wanted:
+                    await asyncio.sleep(0.05)
 
-    asyncio.run(run())
+        first = await hears("a")
+        await hears("b")
+        living = asyncio.create_task(air.live())
+        await more(150)
+        # Settled at `a` and drained; then it is gone with its disk, and a new one begins with nothing.
+        await first.gateway.stop()
+        air.ears.remove(first)
+        shutil.rmtree(first.gateway.data)
+        await more(50)
+        third = await hears("c")
+        await more(150)
+        if cluster is not None:
+            cluster.kill(0)
+            await more(100)
+            cluster.start(0)
+            await asyncio.to_thread(cluster.until_up, 0)
+        await air.ears[0].gateway.kill()  # now `c` alone, while `b` is started again
+        await more(50)
+        await air.ears[0].gateway.start()
+        await more(100)
+        air.quiet = True
+        await air.acknowledged()
+        given = {(node.id.hex(), node.stream, "live"): node.given for node in air.nodes.values()}
+        async with asyncio.timeout(MOST_S):
+            while found := [f for f in judge.ledger.faults(given) if "out of order" not in f]:
+                await asyncio.sleep(0.2)
+        living.cancel()
+        readings, repeats, in_gaps = judge.ledger.count()
+        print(f"\n{readings} readings, {repeats} repeats removed, {in_gaps} in gaps")
+        assert (found, in_gaps) == ([], 0)
+        assert repeats, "both gateways were heard"  # how often says how busy the machine was
+        assert readings == sum(given.values())
+        status = await third.gateway.status()
+        assert status["nodes"] and not status["refused"].get("clone")
 
 
 @given(st.lists(st.integers(1, 40), max_size=200))

@@ -104,7 +104,6 @@ class Message(Value):
     @classmethod
     def fixed(cls, data: bytes) -> tuple[int, ...]:
         """The fields of the fixed part after the type; PeerError where `data` is none or too short."""
-        size = struct.calcsize(cls.FIXED)
-        if len(data) < size or data[0] != cls.TYPE:
+        if len(data) < struct.calcsize(cls.FIXED) or data[0] != cls.TYPE:
             raise PeerError("%d bytes are no %s" % (len(data), cls.__name__))
         return struct.unpack_from(cls.FIXED, data)[1:]

@@ -17,6 +17,7 @@ _HISTORICAL = const(0x04)
 _UTC = const(0x08)
 _ENTRY = ">HBBBi"
 _ENTRY_SIZE = const(9)
+_REPORT_SIZE = const(19)  # of the fixed part
 
 
 class Reading(Value):
@@ -108,16 +109,14 @@ class Report(Message):
     def from_bytes(cls, data: bytes) -> "Report":
         """The report in `data`; PeerError where it is malformed."""
         flags, stream, first, base_time, epoch, count = cls.fixed(data)
-        at = struct.calcsize(cls.FIXED)
-        end = at + count * _ENTRY_SIZE
+        end = _REPORT_SIZE + count * _ENTRY_SIZE
         if not 1 <= count <= MAX_READINGS or len(data) < end:
             raise PeerError("Report of %d readings in %d bytes" % (count, len(data)))
         if not 1 <= first <= U32 - count + 1:
             raise PeerError("Report from number %d" % first)
-        readings = []
-        while at < end:
-            readings.append(Reading(*struct.unpack_from(_ENTRY, data, at)))
-            at += _ENTRY_SIZE
+        readings = [
+            Reading(*struct.unpack_from(_ENTRY, data, at)) for at in range(_REPORT_SIZE, end, _ENTRY_SIZE)
+        ]
         return cls(
             check_class(flags & _CLASS_MASK),
             stream,
@@ -127,7 +126,7 @@ class Report(Message):
             readings,
             bool(flags & _HISTORICAL),
             bool(flags & _UTC),
-            read_tlvs(data, end),
+            read_tlvs(data, end) if len(data) > end else None,
         )
 
 

@@ -22,6 +22,7 @@ _PATIENCE_MS = const(
     120000
 )  # the gateway acknowledges eight reports by one Ack, or after 90 s: docs/mesh.md 5.5
 _WINDOW = const(12)
+_REPORT_MS = const(10000)  # the default of a report's interval here: full reports, few acknowledgments
 _PEERS = const(2)
 _WAITING = const(2)  # messages: one under way, one ready to follow
 _PROBE_MS = const(15000)  # down for so long after a message was given up, twice as long each time
@@ -54,9 +55,10 @@ class MeshLink:
     """
 
     pace = (_PATIENCE_MS, _WINDOW)
+    report_ms = _REPORT_MS
 
     def __init__(self, bearer, gateway: int, journal, aes, random, now_ms) -> None:
-        self._bearer = bearer
+        self.bearer = bearer
         self._gateway = gateway
         self._now_ms = now_ms
         self._found = []
@@ -101,7 +103,7 @@ class MeshLink:
     def counters(self) -> "tuple[int, int, int, int]":
         """(network PDUs in, out, refused, adverts lost for want of room)."""
         counts = self.node.network.counts
-        return counts["in"], counts["out"], counts["refused"], self._bearer.lost
+        return counts["in"], counts["out"], counts["refused"], self.bearer.lost
 
     def close(self) -> None:
         """Stores the replay list as it is: after this restart nothing is refused for nothing."""
@@ -112,7 +114,7 @@ class MeshLink:
 
     def work(self, now: int) -> int:
         """Takes adverts, does what time brings about, sends the next advert; ms until it is to be called again."""
-        bearer, node = self._bearer, self.node
+        bearer, node = self.bearer, self.node
         advert = bearer.take()
         if advert is None and now < self._due:
             return self._due - now

@@ -18,13 +18,17 @@ _PING_MS = const(5000)
 _SILENT_MS = const(12000)  # two pings without any answer: the connection is dead, whatever TCP says
 _KEEP_ALIVE_S = const(30)
 _MOST = const(8)  # messages taken in one poll: the rest of the node has its turn between
+_MOST_BYTES = const(
+    2048
+)  # of a topic or a message, wire.md 4.2: a peer that announces more gets no memory for it
 _MAX_PID = const(60000)  # umqtt.simple counts packet identifiers without end, and there are 65,535
 
 
 class MqttLink:
     """A link by `client`, an umqtt.simple.MQTTClient that does not have its callback yet; see make_client().
 
-    `network`: has is_up(now) (drivers/micropython/wifi.py). up: the gateway's listener is connected.
+    `refused`: umqtt.simple.MQTTException. `network`: has is_up(now) (drivers/micropython/wifi.py). up: the gateway's
+    listener is connected.
     """
 
     __slots__ = (
@@ -36,6 +40,7 @@ class MqttLink:
         "_heard_at",
         "_in",
         "_network",
+        "_odd",
         "_out",
         "_pause",
         "_ping_at",
@@ -45,10 +50,12 @@ class MqttLink:
     pace = (PATIENCE_MS, WINDOW)
     room = True
 
-    def __init__(self, client, node: bytes, network) -> None:
+    def __init__(self, client, node: bytes, network, refused) -> None:
         name = "".join("%02x" % byte for byte in node)
         self._client = client
         self._network = network
+        # umqtt.simple asserts and indexes where a peer says something odd, and finds None where it says nothing.
+        self._odd = (OSError, AssertionError, IndexError, TypeError, refused)
         self._up = b"node/up/" + name.encode()
         self._down = b"node/down/" + name.encode()
         self._found = []
@@ -77,7 +84,7 @@ class MqttLink:
             if now >= self._ping_at:
                 self._ping_at = now + _PING_MS
                 self._client.ping()
-        except Exception:  # noqa: BLE001 - umqtt.simple asserts and indexes where a peer says something odd
+        except self._odd:
             self._lost(now)
         found = self._found
         self._found = []
@@ -109,7 +116,7 @@ class MqttLink:
         try:
             self._client.connect()
             self._client.subscribe(self._down)
-        except Exception:  # noqa: BLE001 - as in poll()
+        except self._odd:
             self._lost(now)
             return
         if self._client.pid > _MAX_PID:
@@ -174,7 +181,12 @@ class _PatientSocket:
         self._socket.settimeout(_PATIENCE_S if blocking else 0)
 
     def read(self, count: int) -> "bytes | None":
-        """As a MicroPython socket; OSError where a socket that waits got less in time than it was to."""
+        """As a MicroPython socket; OSError where a socket that waits got less in time than it was to.
+
+        OSError, too, for more than a message takes and for less than nothing: lengths that a peer made up.
+        """
+        if not 0 <= count <= _MOST_BYTES:
+            raise OSError(90)  # EMSGSIZE
         data = self._socket.read(count)
         self.heard += len(data or b"")
         return data

@@ -45,6 +45,7 @@ def load(ingest: Ingest, saved: Saved) -> None:
         state.epoch = heard.epoch
         state.heard_ms = heard.heard_ms
         state.boots = Boots(heard.boots)
+        state.config_version = heard.config
         if heard.stream is not None:
             state.begin_stream(heard.stream)
         if heard.hello is not None:
@@ -64,7 +65,7 @@ def changes(ingest: Ingest, positions: Mapping[int, int], now_ms: int) -> Checkp
     over = [(state, stream) for state in states for stream in state.ended & state.streams.keys()]
     return Checkpoint(
         positions=dict(positions),
-        heard=tuple(_heard(state) for state in states if state.epoch >= 0),
+        heard=tuple(_heard(state, ingest.reported) for state in states if state.epoch >= 0),
         settled=tuple(row for state in states for row in _settled(state)),
         ended=tuple((state.node.id, stream, now_ms) for state, stream in over if _all_durable(state, stream)),
         results=tuple(results),
@@ -165,11 +166,12 @@ def _replay_hello(state: NodeState, record: Record) -> None:
     state.note_hello(hello, record.payload)
 
 
-def _heard(state: NodeState) -> Heard:
+def _heard(state: NodeState, reported: Mapping[bytes, Config]) -> Heard:
+    """`reported`: settings that are not in their twins yet, so that nothing relies on them."""
+    node = state.node.id
     epoch, counter = state.window.state()
-    return Heard(
-        state.node.id, epoch, counter, state.stream, state.heard_ms, state.boots.pairs(), state.hello
-    )
+    config = None if node in reported else state.config_version
+    return Heard(node, epoch, counter, state.stream, state.heard_ms, state.boots.pairs(), state.hello, config)
 
 
 def _all_durable(state: NodeState, stream: int) -> bool:

@@ -230,7 +230,10 @@ class NodeState:
         except PeerError:
             return  # written by another version of this program; the node says it again
         if hello.stream == self.stream:
+            known = self.config_version
             self.note_hello(hello, self.hello)
+            if known is not None:
+                self.config_version = known  # what it said of its settings since
 
     def note_hello(self, hello: Hello, payload: bytes) -> None:
         """Keep what a Hello in the current stream says."""

@@ -31,7 +31,6 @@ from fieldline_gateway.records import (
     KIND_RESULT,
     LIVE,
     TIME_ARRIVAL,
-    TIME_NODE,
     Position,
     Record,
 )
@@ -242,9 +241,9 @@ class Ingest:
             self.downlinks.hold(state, record.cls, error.reason)
 
     def _look_at_clock(self, came: Came, report: Report) -> None:
-        base_ms, quality = came.state.boots.base_time(report, came.now.utc_ms)
-        if quality == TIME_NODE and came.now.utc_ms > CLOCK_SANE_MS:
-            newest_ms = base_ms + 10 * max(reading.offset for reading in report.readings)
+        base_ms = report.base_time * 1000
+        if base_ms >= CLOCK_SANE_MS and came.now.utc_ms > CLOCK_SANE_MS:
+            newest_ms = base_ms + 10 * max([reading.offset for reading in report.readings])
             self.oddities.clock(came.header.node, newest_ms - came.now.utc_ms)
 
     def _turn_away(self, now: Moment, link: str, header: Header, kind: str) -> None:

@@ -69,6 +69,8 @@ class NumberSet:
 
     def missing(self, first: int, last: int) -> list[tuple[int, int]]:
         """Of the numbers `first` to `last` those that are not settled, as ranges."""
+        if first > self.highest:
+            return [(first, last)] if first <= last else []  # the usual case: the next ones in order
         found = []
         at = max(self._at(first) - 1, 0)
         for low, high in self._ranges[at:]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from fieldline_gateway.pace import Ahead, Bucket, Pace
-from fieldline_gateway.records import ALARM, CLASS_NAMES, CLASSES, KIND_REPORT, Position, StoredRecord
+from fieldline_gateway.records import ALARM, CLASSES, KIND_REPORT, Position, StoredRecord
 from fieldline_gateway.store.follower import Follower, Sources
 from fieldline_gateway.store.log import ClassLog
 from fieldline_gateway.store.unread import Range, Unread
@@ -171,10 +171,6 @@ class StoreReader:
         return {
             "lag": self.lag,
             "backlog": sum(self.unread[cls].waiting for cls in CLASSES),
-            "numbers": {
-                node.hex(): {CLASS_NAMES[cls]: number for cls, number in numbers.items()}
-                for node, numbers in self.numbers.items()
-            },
         }
 
     # --- what comes next

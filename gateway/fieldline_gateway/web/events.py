@@ -8,12 +8,12 @@ its token does. Format: WHATWG HTML, 9.2.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from fieldline_gateway.errors import GatewayError
 from fieldline_gateway.operations import Caller, Operations
+from fieldline_gateway.slices import dumps, fleeting
 
 MAX_STREAMS = 32
 """Open pages of one gateway; each costs a connection and a second's changes."""
@@ -30,6 +30,7 @@ class Events:
         self._operations = operations
         self._cached: tuple[int, int, dict[str, Any], bytes] | None = None
         self._open = 0
+        self._turn = asyncio.Lock()
         self._closed = asyncio.Event()
 
     @property
@@ -66,13 +67,16 @@ class Events:
             self._open -= 1
 
     async def _changes(self, who: Caller, since: int) -> tuple[dict[str, Any], bytes]:
-        tick = int(asyncio.get_running_loop().time() / TICK_S)
-        if self._cached is not None and self._cached[:2] == (tick, since):
+        async with self._turn:  # of two that want the same the second finds it
+            tick = int(asyncio.get_running_loop().time() / TICK_S)
+            if self._cached is not None and self._cached[:2] == (tick, since):
+                return self._cached[2:]
+            with fleeting():
+                told = await self._operations.call(who, "live", {"since": since})
+                data = await dumps(told)
+                told = {name: told[name] for name in ("version", "now_ms")}
+            self._cached = tick, since, told, b"event: live\ndata: " + data + b"\n\n"
             return self._cached[2:]
-        told = await self._operations.call(who, "live", {"since": since})
-        data = json.dumps(told, ensure_ascii=False, separators=(",", ":")).encode()
-        self._cached = tick, since, told, b"event: live\ndata: " + data + b"\n\n"
-        return self._cached[2:]
 
     async def _pause(self) -> None:
         """Until the next tick, which is the same moment for all streams."""

@@ -104,7 +104,7 @@ def test_a_file_of_before_opens_and_one_of_later_does_not(tmp_path: Path) -> Non
     with sqlite3.connect(path) as db:  # as the last release left it
         db.executescript(
             "DROP TABLE label; DROP TABLE saved_group; DROP TABLE twin; DROP TABLE job; DROP INDEX command_job;"
-            "ALTER TABLE command DROP COLUMN job; PRAGMA user_version = 0;"
+            "ALTER TABLE command DROP COLUMN job; ALTER TABLE heard DROP COLUMN config; PRAGMA user_version = 0;"
             "INSERT INTO command (node, code, argument, until_ms) VALUES (x'0000000000000001', 1, x'', 99);"
         )
     db.close()
@@ -112,9 +112,10 @@ def test_a_file_of_before_opens_and_one_of_later_does_not(tmp_path: Path) -> Non
         registry.open()
         assert [command.code for command in registry.open_commands(0)] == [1]
         assert registry.rows("SELECT job FROM command") == [(None,)]
+        assert list(registry.heard()) == []
         registry.close()
     with sqlite3.connect(path) as db:
-        db.execute("PRAGMA user_version = 2")
+        db.execute("PRAGMA user_version = 3")
     db.close()
     with pytest.raises(RegistryError, match="newer version"):
         registry.open()

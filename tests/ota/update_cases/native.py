@@ -2,7 +2,7 @@
 own driver on top (runs on MicroPython too).
 
 Rules: the flash is that of fakes/flash.py, laid out as site.py has it, a slot's image being its OTA partition;
-otadata stands at the end. A boot is the loader's choice, then the image's own first steps, until neither resets the chip.
+otadata stands at the end. A boot is the loader's choice, then the image's own first steps, until neither resets.
 """
 
 from update_cases.cutting import Update, Wrong

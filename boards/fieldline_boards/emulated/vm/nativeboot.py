@@ -10,14 +10,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from fieldline_boards.emulated.vm import nativeimage
 from fieldline_boards.emulated.vm.setup import Partition, Region, placed
-from fieldline_boards.emulated.vm.shims.esp32 import _loader
+from fieldline_boards.emulated.vm.shims.esp32 import _loader as untyped_loader
 from fieldline_boards.errors import BoardError
 from fieldline_boards.partitions import partition_rows
 from fieldline_boards.spec import BoardSpec, FlashRegion
 
+_loader: Any = untyped_loader  # runs on MicroPython too
 IMAGE = ".image"
 """Folder of an image's files, as the VM sees it (cpu.mjs)."""
 _SECTOR = 4096

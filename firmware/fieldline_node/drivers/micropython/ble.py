@@ -25,12 +25,24 @@ _QUIET_MS = const(30000)  # a scan that hears nothing at all for so long is begu
 
 
 class Bearer:
-    """The radio, on from now on. OSError where it does not start."""
+    """The radio, on from now on; it scans where it `listens`. OSError where it does not start."""
 
-    __slots__ = ("_ble", "_heads", "_heard_at", "_ring", "_seen", "_tail", "_until", "lost", "ready")
+    __slots__ = (
+        "_ble",
+        "_heads",
+        "_heard_at",
+        "_listens",
+        "_ring",
+        "_seen",
+        "_tail",
+        "_until",
+        "lost",
+        "ready",
+    )
 
-    def __init__(self) -> None:
-        self._ring = memoryview(bytearray(RING * _PLACE))
+    def __init__(self, listens: bool = True) -> None:
+        self._listens = listens
+        self._ring = memoryview(bytearray(RING * _PLACE if listens else 0))
         # Of the interrupt: place of the next advert, how many of any kind came, whether no scan is on
         self._heads = [0, 0, 1]
         self._tail = 0
@@ -48,7 +60,8 @@ class Bearer:
         if not self.ready and now >= self._until:
             self._ble.gap_advertise(None)  # pyright: ignore[reportArgumentType] - ends it
             self.ready = True
-        self._listen(now)
+        if self._listens:
+            self._listen(now)
         return _IDLE_MS if self.ready else self._until - now
 
     def send(self, now: int, ad_type: int, data: bytes) -> None:

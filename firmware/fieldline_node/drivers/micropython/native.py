@@ -15,8 +15,10 @@ from fieldline_wire.update.codes import IDLE, IMAGE_MALFORMED, PENDING, SECTOR, 
 from fieldline_wire.update.slots import SlotJournal
 
 _WATCHDOG_MS = const(8000)  # as drivers/micropython/hardware.py
-_SUBTYPE, _SIZE = const(1), const(3)  # in what Partition.info() gives
-_NEW, _PENDING_VERIFY = const(0), const(1)  # esp_ota_img_states_t
+_SUBTYPE = const(1)  # in what Partition.info() gives
+_SIZE = const(3)
+_NEW = const(0)  # esp_ota_img_states_t
+_PENDING_VERIFY = const(1)
 _NUMBER = const(0x0F)  # of an OTA partition, in its subtype: ESP-IDF, "Partition Tables"
 
 

@@ -2,6 +2,7 @@
 
 The link is the console; where there is a file /mesh.json, it is a Bluetooth mesh, or the board is a bridge to one and
 no node (mesh.py); else where there is a file /wifi.json, it is Wi-Fi (wifi.py). Then the console is for people.
+Where there is a /bthome.json, others hear the readings too (bthome.py).
 
 Rules: an exception is kept in the journal and the chip restarts; never is the node left standing. A development
 build stops for a person who asks for the REPL (wire.md 2.5), and has no watchdog, which would end that REPL.
@@ -22,13 +23,14 @@ from fieldline_node.faults import SAFE_PAUSE_MS, Faults
 from fieldline_node.journal import Journal
 from fieldline_node.links.serial import SerialLink
 from fieldline_node.node import make_node
-from fieldline_wire.codes import const
+from fieldline_wire.codes import KEY_REPORT_MS, SENSOR_NODE, const
 from fieldline_wire.update.codes import TRIAL
 
 _POLL_MS = const(10)  # looks for the REPL; at most 20, wire.md 2.5
 _WIFI_MS = const(50)  # a socket wakes nobody: so late is an answer at most
 _MESH_MS = const(10)  # nor does an advert: so much later a relay passes it on
 _MESH = "fieldline_node.drivers.micropython.mesh"  # in the builds of boards with Bluetooth alone
+_BTHOME = "fieldline_node.drivers.micropython.bthome"
 _WIFI = "fieldline_node.drivers.micropython.wifi"  # in the builds of boards with Wi-Fi alone
 
 
@@ -39,7 +41,7 @@ async def run(start: "tuple | None" = None) -> None:
     Releases of all ages are given it by the one main.py, so it may grow at its end alone.
     """
     mesh = wifi = None
-    identity = ()
+    identity = (b"",)  # a bridge is nobody
     try:
         mesh = _load("/mesh.json", _MESH, "Mesh", "Bluetooth")
     except IdentityError as error:
@@ -113,6 +115,12 @@ async def _live(hardware: Hardware, mesh, wifi, console: Console, identity, star
                 faults.trial = True
                 hardware.start_watchdog()  # the selector did: a development build in its trial has one too
         app = make_node(board, hardware, link, journal, faults, outbox, identity, updates)
+        if hasattr(link, "report_ms"):
+            app.settings.set_default(SENSOR_NODE, KEY_REPORT_MS, link.report_ms)
+        try:
+            app.shown = _load("/bthome.json", _BTHOME, "make_beacon", "Bluetooth", link)
+        except IdentityError as error:
+            print("fieldline: %s" % error)
         await _steps(hardware, app, link, cable, console)
     except Exception as error:  # noqa: BLE001 - the top loop
         sys.print_exception(error)

@@ -58,6 +58,6 @@ def make_link(node: bytes) -> MqttLink:
         client = make_client(
             umqtt, socket, node, said["host"], said.get("port", 1883), said.get("user"), said.get("password")
         )
-        return MqttLink(client, node, Wifi(said["ssid"], said["key"]))
+        return MqttLink(client, node, Wifi(said["ssid"], said["key"]), umqtt.MQTTException)
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise IdentityError("%s: %r" % (PATH, error)) from None
