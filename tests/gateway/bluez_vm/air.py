@@ -17,7 +17,14 @@ from bumble.controller import Controller
 from bumble.core import UUID, AdvertisingData
 from bumble.device import AdvertisingType, Device, DeviceConfiguration
 from bumble.gatt import Characteristic, CharacteristicValue, Service
-from bumble.hci import Address, HCI_ErrorCode, HCI_LE_Connection_Complete_Event, OwnAddressType, Role
+from bumble.hci import (
+    Address,
+    HCI_ErrorCode,
+    HCI_LE_Connection_Complete_Event,
+    LeFeatureMask,
+    OwnAddressType,
+    Role,
+)
 from bumble.host import Host
 from bumble.link import LocalLink
 from bumble.ll import TerminateInd
@@ -48,7 +55,10 @@ class Air(LocalLink):
 
 
 class KernelController(Controller):
-    """The kernel's: it may take back a connection that it asked for, which bumble's own does not (7.8.13)."""
+    """The kernel's. It claims no LL Privacy: with it Linux waits for an Enhanced Connection Complete, which bumble
+    does not send. A connection that is asked for may be taken back (Core 5.3, 4.E 7.8.13), which bumble does not."""
+
+    le_features = Controller.le_features & ~(LeFeatureMask.LL_PRIVACY | LeFeatureMask.LE_EXTENDED_ADVERTISING)
 
     def on_hci_le_create_connection_cancel_command(self, command: Any) -> Any:
         if self.pending_le_connection is not None:

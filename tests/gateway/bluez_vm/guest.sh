@@ -9,7 +9,7 @@ dbus-daemon --system
 uname -r
 cd /mnt
 export PYTHONPATH=/opt/site:/mnt:/mnt/wire:/mnt/gateway:/mnt/host
-timeout 600 python3 -m pytest -c /dev/null --noconftest --rootdir /mnt -p no:cacheprovider --import-mode=importlib --timeout 120 \
+timeout 1200 python3 -m pytest -c /dev/null --noconftest --rootdir /mnt -p no:cacheprovider --import-mode=importlib --timeout 240 \
   -v -s --color=no "$@" tests/gateway/bluez_vm/inside.py
 echo "fieldline-guest-ended $?"
 sync
