@@ -72,6 +72,8 @@ class LiveProxy:
         self.clients: list[FakeBackend] = []
         self.written: list[bytes] = []
         self.up = True
+        self.is_mute = False  # calls to the system's Bluetooth get no answer, as from a bluetoothd that hangs
+        self.has_service = True
 
     def notify(self) -> None:
         for client in self.clients:
@@ -101,8 +103,7 @@ class FakeBackend(BaseBleakClient):
 
     @property
     def mtu_size(self) -> int:
-        assert self.proxy is not None
-        return self.proxy.mtu
+        return 23  # as bleak's own says on Linux, whatever was agreed
 
     @property
     def is_connected(self) -> bool:
@@ -118,6 +119,8 @@ class FakeBackend(BaseBleakClient):
         self.proxy, self.connection = proxy, connection
         proxy.clients.append(self)
         self.services = BleakGATTServiceCollection()
+        if not proxy.has_service:
+            return
         service = BleakGATTService(None, 1, SERVICE)
         self.services.add_service(service)
         for handle, uuid, can in ((2, DATA_IN, "write-without-response"), (4, DATA_OUT, "notify")):
@@ -126,10 +129,14 @@ class FakeBackend(BaseBleakClient):
             )
 
     async def disconnect(self) -> None:
+        await self._answer()
         if self.proxy is not None and self.connection is not None:
             self.proxy.server.disconnect(self.connection)
             self.proxy.clients.remove(self)
             self.connection = None
+
+    async def _answer(self) -> None:
+        await asyncio.sleep(3600 if self.proxy is not None and self.proxy.is_mute else 0)
 
     def lost(self) -> None:
         assert self.proxy is not None and self.connection is not None
@@ -145,7 +152,7 @@ class FakeBackend(BaseBleakClient):
         if self.proxy is None or self.connection is None:
             raise BleakError("Not connected")
         assert characteristic.uuid == DATA_IN and not response and len(data) <= self.proxy.mtu - 3
-        await asyncio.sleep(0)
+        await self._answer()
         self.proxy.written.append(bytes(data))
         now = int(asyncio.get_running_loop().time() * 1000)
         self.proxy.server.receive(now, self.connection, bytes(data))
@@ -154,6 +161,7 @@ class FakeBackend(BaseBleakClient):
         self, characteristic: BleakGATTCharacteristic, callback: NotifyCallback, **kwargs: Any
     ) -> None:
         assert characteristic.uuid == DATA_OUT
+        await self._answer()
         self.notified = callback
 
     async def stop_notify(self, characteristic: BleakGATTCharacteristic) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from fieldline_gateway.mesh import gatt, network
 from fieldline_gateway.mesh import links as mesh_links
-from fieldline_gateway.mesh import network
 from fieldline_gateway.mesh.errors import NetworkFileError
 from fieldline_gateway.mesh.links import MeshLinks
 from fieldline_gateway.mesh.network import Member
@@ -126,6 +126,38 @@ async def test_a_connection_that_breaks_is_made_again_and_nothing_is_said_twice(
             await until(lambda number=number: len(heard) == number + 1)  # type: ignore[misc]
         assert heard == [uplink(number) for number in range(3)]
         assert links.status()[0]["opened"] == 4
+
+
+async def test_a_system_that_hangs_holds_nothing_for_ever(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gatt, "ANSWER_S", 0.05)
+    proxy, far = Far(0x0200), Far(0x0100)
+    room = LiveRoom(proxy.node, far.node)
+    behind = room.add_proxy("AA", proxy.node)
+    heard: list[bytes] = []
+    links = MeshLinks(folder, ("AA",), lambda _, sealed: heard.append(sealed), room.backend())
+    async with room, running(links):
+        await until(lambda: ready(links))
+        behind.is_mute = True
+        assert links.send("mesh:0100", downlink(0))
+        await until(lambda: "a write failed: TimeoutError" in str(links.status()[0].get("error")))
+        behind.cut()
+        await until(lambda: "does not notify: TimeoutError" in str(links.status()[0].get("error")))
+        behind.is_mute = False
+        behind.cut()
+        await until(lambda: far.came)
+        far.say(uplink(0))
+        await until(lambda: heard)
+
+
+async def test_a_device_without_the_service_is_said_to_be_none(folder: Path) -> None:
+    proxy = Far(0x0200)
+    room = LiveRoom(proxy.node)
+    room.add_proxy("AA", proxy.node).has_service = False
+    links = MeshLinks(folder, ("AA",), lambda link, sealed: None, room.backend())
+    async with room, running(links):
+        await until(lambda: "no Mesh Proxy Service" in str(links.status()[0].get("error")))
 
 
 async def test_two_proxies_one_of_which_goes(folder: Path) -> None:

@@ -17,6 +17,9 @@ SERVICE = "00001828-0000-1000-8000-00805f9b34fb"
 DATA_IN = "00002add-0000-1000-8000-00805f9b34fb"
 DATA_OUT = "00002ade-0000-1000-8000-00805f9b34fb"
 CONNECT_S = 20.0
+"""To find it, and again to connect: bleak's own limit of each."""
+ANSWER_S = 15.0
+"""For all else: bleak sets a call to bluetoothd no limit, and one that hangs must not hold the other end for ever."""
 MAX_WAITING = 512
 """Values that wait to be written, of 20 to 65 bytes: more is dropped, for a proxy that is so slow is no help."""
 
@@ -24,16 +27,17 @@ MAX_WAITING = 512
 class Proxy:
     """A connection that is open. `gone` is set when the other end went."""
 
-    def __init__(self, client: Any, gone: asyncio.Event) -> None:
+    def __init__(self, client: Any, data_in: Any, gone: asyncio.Event) -> None:
         self._client = client
+        self._data_in = data_in
         self._gone = gone
         self._values: asyncio.Queue[bytes] = asyncio.Queue(MAX_WAITING)
         self.dropped = 0
 
     @property
     def mtu(self) -> int:
-        """ATT_MTU in bytes, 23 at least."""
-        return max(23, int(self._client.mtu_size))
+        """ATT_MTU in bytes, 23 at least. Bleak's own `mtu_size` is 23 on Linux, whatever was agreed."""
+        return max(23, int(self._data_in.max_write_without_response_size) + 3)
 
     def write(self, values: list[bytes]) -> None:
         """Queues the values of one proxy PDU: all of them or none."""
@@ -56,9 +60,10 @@ class Proxy:
                     value.cancel()
                     raise ProxyError("it closed the connection")
                 try:
-                    await self._client.write_gatt_char(DATA_IN, value.result(), response=False)
+                    async with asyncio.timeout(ANSWER_S):
+                        await self._client.write_gatt_char(self._data_in, value.result(), response=False)
                 except (BleakError, OSError, EOFError) as error:
-                    raise ProxyError(f"a write failed: {error}") from error
+                    raise ProxyError(f"a write failed: {_words(error)}") from error
         finally:
             ended.cancel()
 
@@ -81,14 +86,24 @@ async def connected(
     client = BleakClient(address, lambda _: gone.set(), [SERVICE], timeout=CONNECT_S, backend=backend)
     try:
         await client.connect()
-    except (BleakError, OSError, EOFError, TimeoutError) as error:
-        raise ProxyError(f"no connection: {error or type(error).__name__}") from error
+    except (BleakError, OSError, EOFError) as error:
+        raise ProxyError(f"no connection: {_words(error)}") from error
     try:
         try:
-            await client.start_notify(DATA_OUT, lambda _, value: heard(bytes(value)))
+            data_in = client.services.get_characteristic(DATA_IN)
+            if data_in is None:
+                raise ProxyError("it offers no Mesh Proxy Service")
+            async with asyncio.timeout(ANSWER_S):
+                await client.start_notify(DATA_OUT, lambda _, value: heard(bytes(value)))
         except (BleakError, OSError, EOFError) as error:
-            raise ProxyError(f"it offers no Mesh Proxy Service: {error}") from error
-        yield Proxy(client, gone)
+            raise ProxyError(f"its Mesh Proxy Service does not notify: {_words(error)}") from error
+        yield Proxy(client, data_in, gone)
     finally:
-        with suppress(BleakError, OSError, EOFError, TimeoutError):  # it may be gone already
-            await client.disconnect()
+        with suppress(BleakError, OSError, EOFError):  # it may be gone already
+            async with asyncio.timeout(ANSWER_S):
+                await client.disconnect()
+
+
+def _words(error: BaseException) -> str:
+    """A TimeoutError, which is an OSError, says nothing of itself."""
+    return str(error) or type(error).__name__
