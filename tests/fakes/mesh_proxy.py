@@ -10,12 +10,15 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from bleak.backends.adapter import BaseBleakAdapter
 from bleak.backends.characteristic import BleakGATTCharacteristic
 from bleak.backends.client import BaseBleakClient, NotifyCallback
+from bleak.backends.device import BLEDevice
+from bleak.backends.scanner import AdvertisementData, BaseBleakScanner
 from bleak.backends.service import BleakGATTService, BleakGATTServiceCollection
 from bleak.exc import BleakError
 
-from fieldline_gateway.mesh.gatt import DATA_IN, DATA_OUT, SERVICE
+from fieldline_gateway.mesh.gatt import DATA_IN, DATA_OUT, SERVICE, Backends
 from fieldline_wire.mesh.advertiser import AD_MESSAGE
 from fieldline_wire.mesh.node import Node
 from fieldline_wire.mesh.proxy_server import Connection, ProxyServer
@@ -31,14 +34,16 @@ class LiveRoom:
         self.nodes = list(nodes)
         self.hears = hears
         self.proxies: dict[str, LiveProxy] = {}
+        self.scans = 0
 
     def add_proxy(self, address: str, node: Node, mtu: int = 23) -> LiveProxy:
         self.proxies[address] = proxy = LiveProxy(node, mtu)
         return proxy
 
-    def backend(self) -> type[BaseBleakClient]:
-        """What BleakClient takes as its backend."""
-        return type("Backend", (FakeBackend,), {"room": self})
+    def backends(self) -> Backends:
+        """What bleak takes as its backends."""
+        kinds = (FakeBackend, FakeScanner, FakeAdapter)
+        return Backends(*(type(kind.__name__, (kind,), {"room": self}) for kind in kinds))
 
     async def __aenter__(self) -> LiveRoom:
         self._task = asyncio.create_task(self._run())
@@ -74,6 +79,8 @@ class LiveProxy:
         self.up = True
         self.is_mute = False  # calls to the system's Bluetooth get no answer, as from a bluetoothd that hangs
         self.has_service = True
+        self.is_deaf = False  # the connection is gone and nobody says so, as after bluetoothd was killed
+        self.is_held = False  # this machine is connected already, so it does not advertise
 
     def notify(self) -> None:
         for client in self.clients:
@@ -81,13 +88,56 @@ class LiveProxy:
             values, client.connection.out = client.connection.out, []
             for value in values:
                 assert len(value) <= self.mtu - 3
-                if client.notified is not None:
+                if not self.is_deaf and client.notified is not None:
                     client.notified(bytearray(value))
 
     def cut(self) -> None:
         """The radio link breaks."""
         for client in list(self.clients):
             client.lost()
+
+
+class FakeScanner(BaseBleakScanner):
+    """A scan of the room: a second one at a time is refused, as by BlueZ."""
+
+    room: LiveRoom
+
+    def __init__(self, *arguments: Any, **kwargs: Any) -> None:
+        super().__init__(arguments[0], arguments[1])
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        if self.room.scans:
+            raise BleakError("[org.bluez.Error.InProgress] Operation already in progress")
+        self.room.scans += 1
+        self._task = asyncio.create_task(self._hear())
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self.room.scans -= 1
+            self._task.cancel()
+            self._task = None
+
+    async def _hear(self) -> None:
+        while True:
+            for address, proxy in self.room.proxies.items():
+                if proxy.up and not proxy.is_held:
+                    advert = AdvertisementData(None, {}, {}, [SERVICE], None, -50, ())
+                    self.call_detection_callbacks(BLEDevice(address, None, None), advert)
+            await asyncio.sleep(STEP_S)
+
+
+class FakeAdapter(BaseBleakAdapter):
+    """Knows what this machine is connected to."""
+
+    room: LiveRoom
+
+    @classmethod
+    async def get(cls, **kwargs: Any) -> FakeAdapter:
+        return cls()
+
+    async def get_connected_devices(self, service_uuids: frozenset[str]) -> list[BLEDevice]:
+        return [BLEDevice(address, None, None) for address, one in self.room.proxies.items() if one.is_held]
 
 
 class FakeBackend(BaseBleakClient):
@@ -153,6 +203,8 @@ class FakeBackend(BaseBleakClient):
             raise BleakError("Not connected")
         assert characteristic.uuid == DATA_IN and not response and len(data) <= self.proxy.mtu - 3
         await self._answer()
+        if self.proxy.is_deaf:
+            return
         self.proxy.written.append(bytes(data))
         now = int(asyncio.get_running_loop().time() * 1000)
         self.proxy.server.receive(now, self.connection, bytes(data))

@@ -50,6 +50,7 @@ class Far:
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mesh_links, "FIRST_PAUSE_S", 0.02)
     monkeypatch.setattr(mesh_links, "LONGEST_PAUSE_S", 0.1)
+    monkeypatch.setattr(gatt, "FIND_S", 0.1)
 
 
 @pytest.fixture
@@ -87,7 +88,7 @@ async def test_messages_go_both_ways_through_a_proxy_that_is_not_their_node(fold
     room = LiveRoom(proxy.node, far.node)
     behind = room.add_proxy("AA", proxy.node, mtu)
     heard: list[tuple[str, bytes]] = []
-    links = MeshLinks(folder, ("AA",), lambda link, sealed: heard.append((link, sealed)), room.backend())
+    links = MeshLinks(folder, ("AA",), lambda link, sealed: heard.append((link, sealed)), room.backends())
     async with room, running(links):
         assert not links.send("mesh:0100", downlink(0)), "there is no way yet"
         await until(lambda: ready(links))
@@ -113,7 +114,7 @@ async def test_a_connection_that_breaks_is_made_again_and_nothing_is_said_twice(
     room = LiveRoom(proxy.node, far.node)
     behind = room.add_proxy("AA", proxy.node)
     heard: list[bytes] = []
-    links = MeshLinks(folder, ("AA",), lambda _, sealed: heard.append(sealed), room.backend())
+    links = MeshLinks(folder, ("AA",), lambda _, sealed: heard.append(sealed), room.backends())
     async with room, running(links):
         for number in range(3):
             await until(lambda: ready(links))
@@ -136,7 +137,7 @@ async def test_a_system_that_hangs_holds_nothing_for_ever(
     room = LiveRoom(proxy.node, far.node)
     behind = room.add_proxy("AA", proxy.node)
     heard: list[bytes] = []
-    links = MeshLinks(folder, ("AA",), lambda _, sealed: heard.append(sealed), room.backend())
+    links = MeshLinks(folder, ("AA",), lambda _, sealed: heard.append(sealed), room.backends())
     async with room, running(links):
         await until(lambda: ready(links))
         behind.is_mute = True
@@ -145,17 +146,55 @@ async def test_a_system_that_hangs_holds_nothing_for_ever(
         behind.cut()
         await until(lambda: "does not notify: TimeoutError" in str(links.status()[0].get("error")))
         behind.is_mute = False
-        behind.cut()
         await until(lambda: far.came)
         far.say(uplink(0))
         await until(lambda: heard)
+
+
+async def test_a_connection_that_is_gone_without_a_word_is_made_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mesh_links, "CHECK_S", 0.05)
+    monkeypatch.setattr(mesh_links, "ASK_S", 0.02)
+    proxy, far = Far(0x0200), Far(0x0100)
+    room = LiveRoom(proxy.node, far.node)
+    behind = room.add_proxy("AA", proxy.node)
+    heard: list[bytes] = []
+    links = MeshLinks(folder, ("AA",), lambda _, sealed: heard.append(sealed), room.backends())
+    async with room, running(links):
+        await until(lambda: ready(links))
+        await asyncio.sleep(0.5)
+        assert links.status()[0]["opened"] == 1, "one that is there is left alone"
+        behind.is_deaf = True
+        await until(lambda: "answers no more" in str(links.status()[0].get("error")))
+        behind.is_deaf = False
+        far.say(uplink(0))
+        await until(lambda: heard)
+
+
+async def test_a_proxy_that_is_off_keeps_no_other_out_and_one_that_is_held_is_used(folder: Path) -> None:
+    proxy, other = Far(0x0200), Far(0x0201)
+    room = LiveRoom(proxy.node, other.node)
+    room.add_proxy("AA", proxy.node).up = False
+    held = room.add_proxy("BB", other.node)
+    held.is_held = True
+    links = MeshLinks(folder, ("AA", "BB", "CC"), lambda link, sealed: None, room.backends())
+    async with room, running(links):
+        await until(lambda: ready(links) == ["proxy BB"])
+        errors = set()
+        for _ in range(100):
+            errors |= {str(state.get("error")) for state in links.status()[:3]}
+            await asyncio.sleep(0.005)
+        assert not any("InProgress" in error for error in errors), errors
+        room.proxies["AA"].up = True
+        await until(lambda: ready(links) == ["proxy AA", "proxy BB"])
 
 
 async def test_a_device_without_the_service_is_said_to_be_none(folder: Path) -> None:
     proxy = Far(0x0200)
     room = LiveRoom(proxy.node)
     room.add_proxy("AA", proxy.node).has_service = False
-    links = MeshLinks(folder, ("AA",), lambda link, sealed: None, room.backend())
+    links = MeshLinks(folder, ("AA",), lambda link, sealed: None, room.backends())
     async with room, running(links):
         await until(lambda: "no Mesh Proxy Service" in str(links.status()[0].get("error")))
 
@@ -166,7 +205,7 @@ async def test_two_proxies_one_of_which_goes(folder: Path) -> None:
     first = room.add_proxy("AA", one.node)
     room.add_proxy("BB", other.node, 69)
     heard: list[bytes] = []
-    links = MeshLinks(folder, ("AA", "BB", "CC"), lambda _, sealed: heard.append(sealed), room.backend())
+    links = MeshLinks(folder, ("AA", "BB", "CC"), lambda _, sealed: heard.append(sealed), room.backends())
     async with room, running(links):
         await until(lambda: len(ready(links)) == 2)
         far.say(uplink(0))
@@ -190,7 +229,7 @@ async def test_over_a_restart_no_number_is_used_again_and_nothing_old_is_taken(f
     heard: list[bytes] = []
     async with room:
         for number in range(2):
-            links = MeshLinks(folder, ("AA",), lambda _, sealed: heard.append(sealed), room.backend())
+            links = MeshLinks(folder, ("AA",), lambda _, sealed: heard.append(sealed), room.backends())
             async with running(links):
                 await until(lambda links=links: ready(links))  # type: ignore[misc]
                 far.say(uplink(number))
@@ -207,7 +246,7 @@ async def test_where_the_disk_takes_nothing_nothing_is_sent(
     proxy = Far(0x0200)
     room = LiveRoom(proxy.node)
     behind = room.add_proxy("AA", proxy.node)
-    links = MeshLinks(folder, ("AA",), lambda link, sealed: None, room.backend())
+    links = MeshLinks(folder, ("AA",), lambda link, sealed: None, room.backends())
     async with room, running(links):
         await until(lambda: ready(links))
         links._node.counters.seq = links._node.counters._ceiling  # the block is used up

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import Any
 
 from fieldline_gateway.mesh.errors import ProxyError
@@ -16,8 +17,9 @@ from fieldline_gateway.mesh.errors import ProxyError
 SERVICE = "00001828-0000-1000-8000-00805f9b34fb"
 DATA_IN = "00002add-0000-1000-8000-00805f9b34fb"
 DATA_OUT = "00002ade-0000-1000-8000-00805f9b34fb"
+FIND_S = 10.0
+"""A proxy advertises every second or oftener; while one is looked for the others wait."""
 CONNECT_S = 20.0
-"""To find it, and again to connect: bleak's own limit of each."""
 ANSWER_S = 15.0
 """For all else: bleak sets a call to bluetoothd no limit, and one that hangs must not hold the other end for ever."""
 MAX_WAITING = 512
@@ -68,42 +70,79 @@ class Proxy:
             ended.cancel()
 
 
-@asynccontextmanager
-async def connected(
-    address: str, heard: Callable[[bytes], None], backend: Any = None
-) -> AsyncIterator[Proxy]:
-    """Connects to the proxy at `address` (on macOS its UUID); `heard` takes the values of Data Out.
+@dataclass(frozen=True)
+class Backends:
+    """Bleak's, where they are not the system's own: tests have theirs."""
 
-    `backend`: bleak's, chosen by the system where it is None. ProxyError where it cannot be reached or has no
-    Mesh Proxy Service.
-    """
-    try:
-        from bleak import BleakClient
-        from bleak.exc import BleakError
-    except ImportError:
-        raise ProxyError("bleak is not installed: pip install 'fieldline[ble]'") from None
-    gone = asyncio.Event()
-    client = BleakClient(address, lambda _: gone.set(), [SERVICE], timeout=CONNECT_S, backend=backend)
-    try:
-        await client.connect()
-    except (BleakError, OSError, EOFError) as error:
-        raise ProxyError(f"no connection: {_words(error)}") from error
-    try:
+    client: Any = None
+    scanner: Any = None
+    adapter: Any = None
+
+
+class Bluetooth:
+    """This machine's Bluetooth. One looks for its proxy at a time: BlueZ refuses a process a second scan
+    (org.bluez.Error.InProgress), so a proxy that is switched off would keep the others out."""
+
+    def __init__(self, backends: Backends | None = None) -> None:
+        self._backends = backends or Backends()
+        self._turn = asyncio.Lock()
+
+    @asynccontextmanager
+    async def connected(self, address: str, heard: Callable[[bytes], None]) -> AsyncIterator[Proxy]:
+        """Connects to the proxy at `address` (on macOS its UUID); `heard` takes the values of Data Out.
+
+        ProxyError where it cannot be reached or has no Mesh Proxy Service.
+        """
         try:
-            data_in = client.services.get_characteristic(DATA_IN)
-            if data_in is None:
-                raise ProxyError("it offers no Mesh Proxy Service")
-            async with asyncio.timeout(ANSWER_S):
-                await client.start_notify(DATA_OUT, lambda _, value: heard(bytes(value)))
+            from bleak import BleakClient
+            from bleak.exc import BleakError
+        except ImportError:
+            raise ProxyError("bleak is not installed: pip install 'fieldline[ble]'") from None
+        gone = asyncio.Event()
+        try:
+            device = await self._find(address)
+            client = BleakClient(
+                device, lambda _: gone.set(), [SERVICE], timeout=CONNECT_S, backend=self._backends.client
+            )
+            await client.connect()
         except (BleakError, OSError, EOFError) as error:
-            raise ProxyError(f"its Mesh Proxy Service does not notify: {_words(error)}") from error
-        yield Proxy(client, data_in, gone)
-    finally:
-        with suppress(BleakError, OSError, EOFError):  # it may be gone already
-            async with asyncio.timeout(ANSWER_S):
-                await client.disconnect()
+            raise ProxyError(f"no connection: {_words(error)}") from error
+        try:
+            try:
+                data_in = client.services.get_characteristic(DATA_IN)
+                if data_in is None:
+                    raise ProxyError("it offers no Mesh Proxy Service")
+                async with asyncio.timeout(ANSWER_S):
+                    await client.start_notify(DATA_OUT, lambda _, value: heard(bytes(value)))
+            except (BleakError, OSError, EOFError) as error:
+                raise ProxyError(f"its Mesh Proxy Service does not notify: {_words(error)}") from error
+            yield Proxy(client, data_in, gone)
+        finally:
+            with suppress(BleakError, OSError, EOFError):  # it may be gone already
+                async with asyncio.timeout(ANSWER_S):
+                    await client.disconnect()
+
+    async def _find(self, address: str) -> Any:
+        """The proxy as bleak's device: it advertises, or this machine is connected to it already.
+
+        The latter is what a gateway that was killed leaves behind; such a proxy advertises no more.
+        """
+        from bleak import BleakAdapter, BleakScanner
+        from bleak.exc import BleakDeviceNotFoundError
+
+        async with self._turn, asyncio.timeout(FIND_S + ANSWER_S):
+            with suppress(NotImplementedError):  # not every system can tell
+                adapter = await BleakAdapter.get(backend=self._backends.adapter)
+                for device in await adapter.get_connected_devices([SERVICE]):
+                    if device.address.lower() == address.lower():
+                        return device
+            found = await BleakScanner.find_device_by_address(address, FIND_S, backend=self._backends.scanner)
+        if found is None:
+            raise BleakDeviceNotFoundError(address, f"not found within {FIND_S:g} s: is it on, and near?")
+        return found
 
 
 def _words(error: BaseException) -> str:
-    """A TimeoutError, which is an OSError, says nothing of itself."""
-    return str(error) or type(error).__name__
+    """Some of bleak's errors are a sentence and a code; a TimeoutError says nothing of itself."""
+    said = error.args[0] if error.args else ""
+    return said if isinstance(said, str) and said else str(error) or type(error).__name__

@@ -19,7 +19,7 @@ from fieldline_gateway import logs
 from fieldline_gateway.mesh import network
 from fieldline_gateway.mesh.aes import Aes
 from fieldline_gateway.mesh.errors import NetworkFileError, ProxyError
-from fieldline_gateway.mesh.gatt import Proxy, connected
+from fieldline_gateway.mesh.gatt import Backends, Bluetooth, Proxy
 from fieldline_gateway.mesh.network import GATEWAY, Network, Records
 from fieldline_wire.errors import PeerError
 from fieldline_wire.mesh.access import Composition, Element
@@ -41,6 +41,10 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
 """Before a proxy is tried again; twice as long each time."""
 ASK_S = 1.0
 """Between two tries to set a proxy's filter."""
+CHECK_S = 30.0
+"""A proxy is asked this often whether it is there: one PDU each way, none of them on air."""
+CHECKS = 15
+"""Times that it is asked, ASK_S apart, before its connection is given up: it may have much to take first."""
 IDLE_S = 1.0
 
 Receive = Callable[[str, bytes], None]
@@ -50,10 +54,12 @@ Receive = Callable[[str, bytes], None]
 class MeshLinks:
     """All nodes of one mesh: run() keeps the proxies open until cancelled, send() uses them."""
 
-    def __init__(self, folder: Path, proxies: tuple[str, ...], receive: Receive, backend: Any = None) -> None:
+    def __init__(
+        self, folder: Path, proxies: tuple[str, ...], receive: Receive, backends: Backends | None = None
+    ) -> None:
         self._folder = folder
         self._receive = receive
-        self._backend = backend
+        self._bluetooth = Bluetooth(backends)
         self._proxies = {address: _Door(address) for address in proxies}
         self._stir = asyncio.Event()
         self._counts: dict[str, list[int]] = {}
@@ -127,7 +133,7 @@ class MeshLinks:
         pause = FIRST_PAUSE_S
         while True:
             try:
-                async with connected(door.address, door.heard(self._heard), self._backend) as proxy:
+                async with self._bluetooth.connected(door.address, door.heard(self._heard)) as proxy:
                     await self._use(door, proxy)
             except* ProxyError as group:
                 error = group.exceptions[0]
@@ -148,11 +154,26 @@ class MeshLinks:
                 asking.cancel()
 
     async def _ask(self, proxy: Proxy, client: ProxyClient) -> None:
-        """Sets the proxy's filter until it says so: one that has just started may take our numbers for old."""
+        """Sets the proxy's filter until it says so: one that has just started may take our numbers for old.
+
+        Then asks now and then: where bluetoothd was killed, nobody says that the connection is gone.
+        """
         while not client.ready:
-            proxy.write(self._work(client.start) or [])
-            self._stir.set()
-            await asyncio.sleep(ASK_S)
+            await self._say(proxy, client.start)
+        while True:
+            await asyncio.sleep(CHECK_S)
+            answers = client.answers
+            for _ in range(CHECKS):
+                await self._say(proxy, client.ask)
+                if client.answers != answers:
+                    break
+            else:
+                raise ProxyError("it answers no more")
+
+    async def _say(self, proxy: Proxy, what: Callable[[int], list[bytes]]) -> None:
+        proxy.write(self._work(what) or [])
+        self._stir.set()
+        await asyncio.sleep(ASK_S)
 
     def _heard(self, door: _Door, value: bytes) -> None:
         if door.client is not None:

@@ -29,9 +29,9 @@ from tests.wire.mesh.pair import APP_KEY, IV_INDEX, NET_KEY
 RANDOM, PUBLIC, ABSENT = "F0:F1:F2:F3:F4:01", "00:F1:F2:F3:F4:02", "F0:F1:F2:F3:F4:03"
 HOLDER = """
 import asyncio, sys
-from fieldline_gateway.mesh.gatt import connected
+from fieldline_gateway.mesh.gatt import Bluetooth
 async def main():
-    async with connected(sys.argv[1], lambda value: None):
+    async with Bluetooth().connected(sys.argv[1], lambda value: None):
         print("open", flush=True)
         await asyncio.sleep(3600)
 asyncio.run(main())
@@ -52,6 +52,7 @@ def coroutine(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mesh_links, "LONGEST_PAUSE_S", 4.0)
+    monkeypatch.setattr(mesh_links, "CHECK_S", 5.0)
 
 
 @pytest.fixture
