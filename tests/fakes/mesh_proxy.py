@@ -81,6 +81,7 @@ class LiveProxy:
         self.has_service = True
         self.is_deaf = False  # the connection is gone and nobody says so, as after bluetoothd was killed
         self.is_held = False  # this machine is connected already, so it does not advertise
+        self.is_stale = False  # it is taken for held and is not
 
     def notify(self) -> None:
         for client in self.clients:
@@ -137,7 +138,8 @@ class FakeAdapter(BaseBleakAdapter):
         return cls()
 
     async def get_connected_devices(self, service_uuids: frozenset[str]) -> list[BLEDevice]:
-        return [BLEDevice(address, None, None) for address, one in self.room.proxies.items() if one.is_held]
+        proxies = self.room.proxies.items()
+        return [BLEDevice(address, None, "held") for address, one in proxies if one.is_held or one.is_stale]
 
 
 class FakeBackend(BaseBleakClient):
@@ -147,6 +149,7 @@ class FakeBackend(BaseBleakClient):
 
     def __init__(self, address: Any, **kwargs: Any) -> None:
         super().__init__(address, **{k: kwargs[k] for k in ("disconnected_callback", "timeout")})
+        self.is_held = isinstance(address, BLEDevice) and address.details == "held"
         self.proxy: LiveProxy | None = None
         self.connection: Connection | None = None
         self.notified: NotifyCallback | None = None
@@ -161,7 +164,7 @@ class FakeBackend(BaseBleakClient):
 
     async def connect(self, pair: bool, **kwargs: Any) -> None:
         proxy = self.room.proxies.get(self.address)
-        if proxy is None or not proxy.up:
+        if proxy is None or not proxy.up or (self.is_held and not proxy.is_held):
             raise BleakError(f"Device with address {self.address} was not found")
         connection = proxy.server.connect(proxy.mtu)
         if connection is None:

@@ -175,7 +175,8 @@ async def test_a_connection_that_is_gone_without_a_word_is_made_again(
 async def test_a_proxy_that_is_off_keeps_no_other_out_and_one_that_is_held_is_used(folder: Path) -> None:
     proxy, other = Far(0x0200), Far(0x0201)
     room = LiveRoom(proxy.node, other.node)
-    room.add_proxy("AA", proxy.node).up = False
+    first = room.add_proxy("AA", proxy.node)
+    first.up, first.is_stale = False, True
     held = room.add_proxy("BB", other.node)
     held.is_held = True
     links = MeshLinks(folder, ("AA", "BB", "CC"), lambda link, sealed: None, room.backends())
@@ -186,7 +187,7 @@ async def test_a_proxy_that_is_off_keeps_no_other_out_and_one_that_is_held_is_us
             errors |= {str(state.get("error")) for state in links.status()[:3]}
             await asyncio.sleep(0.005)
         assert not any("InProgress" in error for error in errors), errors
-        room.proxies["AA"].up = True
+        first.up = True
         await until(lambda: ready(links) == ["proxy AA", "proxy BB"])
 
 

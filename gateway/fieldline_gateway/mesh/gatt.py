@@ -123,23 +123,24 @@ class Bluetooth:
                     await client.disconnect()
 
     async def _find(self, address: str) -> Any:
-        """The proxy as bleak's device: it advertises, or this machine is connected to it already.
+        """The proxy as bleak's device: it advertises, or else this machine is connected to it already.
 
-        The latter is what a gateway that was killed leaves behind; such a proxy advertises no more.
+        The latter is what a gateway that was killed leaves behind: such a proxy advertises no more. It comes second,
+        as bleak takes a device for connected that was so when bluetoothd was killed.
         """
         from bleak import BleakAdapter, BleakScanner
         from bleak.exc import BleakDeviceNotFoundError
 
         async with self._turn, asyncio.timeout(FIND_S + ANSWER_S):
+            found = await BleakScanner.find_device_by_address(address, FIND_S, backend=self._backends.scanner)
+            if found is not None:
+                return found
             with suppress(NotImplementedError):  # not every system can tell
                 adapter = await BleakAdapter.get(backend=self._backends.adapter)
                 for device in await adapter.get_connected_devices([SERVICE]):
                     if device.address.lower() == address.lower():
                         return device
-            found = await BleakScanner.find_device_by_address(address, FIND_S, backend=self._backends.scanner)
-        if found is None:
-            raise BleakDeviceNotFoundError(address, f"not found within {FIND_S:g} s: is it on, and near?")
-        return found
+        raise BleakDeviceNotFoundError(address, f"not found within {FIND_S:g} s: is it on, and near?")
 
 
 def _words(error: BaseException) -> str:
