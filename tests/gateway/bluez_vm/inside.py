@@ -29,8 +29,6 @@ from tests.wire.mesh.pair import APP_KEY, IV_INDEX, NET_KEY
 RANDOM, PUBLIC, ABSENT = "F0:F1:F2:F3:F4:01", "00:F1:F2:F3:F4:02", "F0:F1:F2:F3:F4:03"
 HOLDER = """
 import asyncio, sys
-from fieldline_gateway.mesh.config import MeshConfig
-from fieldline_gateway.mesh.config import MeshConfig
 from fieldline_gateway.mesh.gatt import Bluetooth
 async def main():
     async with Bluetooth().connected(sys.argv[1], lambda value: None):
