@@ -32,7 +32,7 @@ def test_each_form_stands_against_its_own_budget(tmp_path: Path, monkeypatch: py
     (tmp_path / "own.uf2").write_bytes(b"x")
     monkeypatch.setenv("FIELDLINE_PICO_UF2", str(tmp_path / "own.uf2"))
     monkeypatch.setenv("FIELDLINE_PICO_FROZEN_UF2", str(tmp_path / "own.uf2"))
-    monkeypatch.setattr(bench_node, "_probed", probed)
+    monkeypatch.setattr(bench_node, "probed", probed)
     figures = {figure.name: figure for figure in bench_node._on_rp2040()}
     assert figures["node.rp2040_files_heap_bytes"].against.startswith("budget 98304 ")
     assert figures["node.rp2040_frozen_heap_bytes"].against.startswith("budget 61440 ")
