@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fieldline_boards.emulated import images
-from fieldline_harness import bench_node
+from fieldline_harness import bench_node, node_probe
 
 
 def test_without_an_image_its_figures_are_left_out_and_that_is_said(
@@ -42,10 +42,10 @@ def test_each_form_stands_against_its_own_budget(tmp_path: Path, monkeypatch: py
 
 
 def test_the_probe_is_heard_between_the_nodes_frames(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench_node, "WITHIN_S", 20.0)
+    monkeypatch.setattr(node_probe, "WITHIN_S", 20.0)
     ours, boards = os.openpty()
     tty.setraw(boards)
     os.write(ours, b"\x00\x03probe 1 end\x00\x03\x01probe 601 34000 end\r\n\x00")
-    assert bench_node._told(os.ttyname(boards)) == (601, 34000)
+    assert node_probe._told(os.ttyname(boards)) == (601, 34000)
     os.close(ours)
     os.close(boards)
