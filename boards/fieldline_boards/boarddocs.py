@@ -29,13 +29,15 @@ _KEYS = (
     ("`[[header]]` `side`, `block`, `first`, `step`, `pins`", "a row of pins from the top: `left` or `right`, the "
      'header\'s name, how its pins are numbered; `"36 VP"` is GPIO 36 that says VP there, no number is a supply'),
     ("`[onboard]`", "pins that the board itself uses, and what for: nothing else may have them"),
-    ("`[radio]` `kinds`, `[radio.lora]`", "`wifi`, `ble`; chip (`sx1262`, `sx1276`), bands in MHz, SPI and wires"),
+    ("`[radio]` `kinds`, `mesh`, `[radio.lora]`", "`wifi`, `ble`; `bridge` where a mesh node has no room; "
+     "chip (`sx1262`, `sx1276`), bands in MHz, SPI and wires"),
     ("`[[bus]]`, `[[sensor]]`", "I2C and 1-Wire buses; sensors by kind, at a pin or on a bus"),
-    ("`[flash]`", "`size`; `storage` (RP2) or `app` (ESP32); `files`; the regions `state`, `outbox` and "
+    ("`[flash]`", "`size`; `storage` (RP2), `app` or, for two native images, `ota` (ESP32); `files`; "
+     "the regions `state`, `outbox` and "
      "for updates `update`, `slot_a`, `slot_b`, each with "
      "`start` and `length`, on an ESP32 a `label`"),
-    ("`[budget]`", "`mpy_bytes`, `heap_bytes`, `frozen_heap_bytes`, `update_mpy_bytes`, `update_heap_bytes`, "
-     "`selector_bytes`, and bytes by file: a build over one fails"),
+    ("`[budget]`", "`mpy_bytes`, `heap_bytes`, `frozen_heap_bytes`, `update_mpy_bytes`, `mesh_mpy_bytes`, "
+     "`mesh_heap_bytes`, `update_heap_bytes`, `selector_bytes`, and bytes by file: a build over one fails"),
 )  # fmt: skip
 
 PAGE = "boards.md"

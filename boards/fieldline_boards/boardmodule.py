@@ -23,16 +23,22 @@ OUTBOX_SECTORS = {OUTBOX_SECTORS}
 
 
 def board_module(
-    spec: BoardSpec | HostSpec, firmware: str, *, development: bool, storage: str | None = None
+    spec: BoardSpec | HostSpec,
+    firmware: str,
+    *,
+    development: bool,
+    storage: str | None = None,
+    native: bool = False,
 ) -> str:
     """Source of `fieldline_board.py` for `spec`.
 
     `firmware` is the version that Hello tells (wire.md 5.6); a development build stops for a REPL (wire.md 2.5).
-    `storage`: the lines that stand in place of those on raw flash.
+    `storage`: the lines that stand in place of those on raw flash. `native`: for an image that has the node in it
+    and takes others of its kind (update.md 8.10).
     """
     if storage is None:
         assert isinstance(spec, BoardSpec)
-        storage = _raw_flash(spec)
+        storage = _raw_flash(spec, int(native))
     sensors = "".join(f"    {_sensor(each)!r},\n" for each in spec.sensors)
     return f'''"""{spec.title}: made from {spec.name}.toml by `fieldline node build`."""
 
@@ -50,18 +56,21 @@ SENSORS = (
 {storage}'''
 
 
-def _raw_flash(spec: BoardSpec) -> str:
+def _raw_flash(spec: BoardSpec, component: int) -> str:
     return f"""# (partition label, start, length)
 FLASH_STATE = {_region(spec.state)}
 FLASH_OUTBOX = {_region(spec.outbox)}
-{_updates(spec)}"""
+{_updates(spec, component)}"""
 
 
-def _updates(spec: BoardSpec) -> str:
+def _updates(spec: BoardSpec, component: int) -> str:
     if spec.update is None:
         return "FLASH_UPDATE = None\n"
     slots = ", ".join(_region(slot) for slot in spec.slots)
-    return f"FLASH_UPDATE = {_region(spec.update)}\nFLASH_SLOTS = ({slots})\n"
+    return (
+        f"FLASH_UPDATE = {_region(spec.update)}\nFLASH_SLOTS = ({slots})\n"
+        f"COMPONENT = {component}  # of releases: update.md 3.1\n"
+    )
 
 
 def _sensor(sensor: SensorSpec) -> tuple[object, ...]:

@@ -37,7 +37,15 @@ _CIRCUITPYTHON_SCRIPTS = ("boot.py", "code.py", "safemode.py")
 _SETTINGS = "settings.toml"
 _LIBRARY = Path("lib")  # on CircuitPython's sys.path
 _NODE = "fieldline_node"
-_WIFI = "fieldline_node.drivers.micropython.wifi"
+_NATIVE_MAIN = (
+    "native/main.py"  # of an image that takes others of its kind; it imports what an app has no use for
+)
+# By kind of radio: what the node imports where a file on the board asks for it.
+_RADIOS = {
+    "wifi": (f"{_NODE}.drivers.micropython.wifi",),
+    "ble": (f"{_NODE}.drivers.micropython.mesh", f"{_NODE}.drivers.micropython.bthome"),
+}
+_MESH_NODE = f"{_NODE}.links.mesh"
 _PACKAGES = (_NODE, "fieldline_wire")
 _DRIVERS = f"{_NODE}/drivers/micropython/"
 _SELECTOR = (
@@ -50,7 +58,15 @@ _SELECTOR = (
 _UPDATES = (
     "fieldline_wire/update/",
     f"{_NODE}/updates.",
-    *(f"{_DRIVERS}{name}." for name in ("inflate", "mounted", "selector", "slots", "updates")),
+    *(f"{_DRIVERS}{name}." for name in ("inflate", "mounted", "native", "selector", "slots", "updates")),
+)
+# Loaded where there is a /mesh.json or /bthome.json: drivers/micropython/mesh.py, bthome.py
+_MESH = (
+    "fieldline_wire/mesh/",
+    f"{_NODE}/bridge.",
+    f"{_NODE}/bthome.",
+    f"{_NODE}/links/mesh.",
+    *(f"{_DRIVERS}{name}." for name in ("ble", "bthome", "mesh")),
 )
 # Of no use without the selector
 _WITH_SELECTOR = (*_UPDATES, f"{_NODE}/standby.", f"{_DRIVERS}loader.")
@@ -90,13 +106,19 @@ class BuildReport:
 
     @property
     def mpy_bytes(self) -> int:
-        """Size of all compiled files, without those that are loaded for an update alone."""
-        return self._compiled(updates=False)
+        """Size of all compiled files, without those that are loaded for an update or a mesh alone."""
+        compiled = sum(file.size for file in self.files if file.path.endswith(".mpy"))
+        return compiled - self.update_mpy_bytes - self.mesh_mpy_bytes
 
     @property
     def update_mpy_bytes(self) -> int:
         """Size of the compiled files that are loaded for an update, or by the selector."""
-        return self._compiled(updates=True)
+        return self._compiled(_UPDATES)
+
+    @property
+    def mesh_mpy_bytes(self) -> int:
+        """Size of the compiled files that are loaded for a Bluetooth mesh."""
+        return self._compiled(_MESH)
 
     @property
     def selector_bytes(self) -> int:
@@ -111,6 +133,7 @@ class BuildReport:
         for what, size, most in (
             ("the .mpy files of the app have", self.mpy_bytes, budget.mpy_bytes),
             ("the .mpy files of updates have", self.update_mpy_bytes, budget.update_mpy_bytes),
+            ("the .mpy files of the mesh have", self.mesh_mpy_bytes, budget.mesh_mpy_bytes),
             ("the selector has", self.selector_bytes, budget.selector_bytes),
         ):
             if size > most:
@@ -133,11 +156,9 @@ class BuildReport:
         blocks += sum(-(-file.size // _BLOCK) for file in self.files if file.size > _BLOCK // 8)
         return blocks * _BLOCK
 
-    def _compiled(self, *, updates: bool) -> int:
+    def _compiled(self, part: tuple[str, ...]) -> int:
         return sum(
-            file.size
-            for file in self.files
-            if file.path.endswith(".mpy") and file.path.startswith(_UPDATES) == updates
+            file.size for file in self.files if file.path.endswith(".mpy") and file.path.startswith(part)
         )
 
 
@@ -153,8 +174,8 @@ def build(
     with _gathered(spec, _SCRIPTS, module, out_dir, _folding()) as sources:
         for path, source in sources:
             target = Path(path).with_suffix(".mpy")
-            # memory is narrow in an update, and in flash for the selector
-            opt = _RELEASE_OPT if path.startswith(_UPDATES) else _opt(development)
+            # memory is narrow in an update and with a mesh, and in flash for the selector
+            opt = _RELEASE_OPT if path.startswith((*_UPDATES, *_MESH)) else _opt(development)
             _compile(spec, source, path, out_dir / target, opt)
             if sources_too:
                 readable = out_dir / SOURCES / path
@@ -172,12 +193,15 @@ def build_frozen(spec: BoardSpec, out_dir: Path, *, development: bool = True) ->
     """As build(), for a MicroPython image that has the node in it: modules and the manifest that freezes them.
 
     main.py is frozen with them; boot.py is not, because a frozen one could never be replaced. So nothing chooses
-    a slot, and the code of updates is left out.
+    a slot, and the code of updates is left out, but for a board with two partitions for such images: there the image
+    takes the next one (update.md 8.10).
     """
-    module = board_module(spec, importlib.metadata.version("fieldline"), development=development)
-    with _gathered(spec, ("main.py",), module, out_dir, _folding()) as sources:
+    native = bool(spec.native) and spec.update is not None
+    version = importlib.metadata.version("fieldline")
+    module = board_module(spec, version, development=development, native=native)
+    with _gathered(spec, (_NATIVE_MAIN if native else "main.py",), module, out_dir, _folding()) as sources:
         for path, source in [*sources, ("main.py", out_dir / "main.py")]:
-            if path.startswith(_WITH_SELECTOR):
+            if not native and path.startswith(_WITH_SELECTOR):
                 continue
             target = out_dir / _FROZEN / path
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -234,7 +258,7 @@ def _gathered(
     """
     files = {Path(name).name: _script(name) for name in scripts}
     ours = (_imports(_as_written(file)) for file in files.values())
-    sources = _closure(_sensors(spec).union(_wifi(spec, scripts), *ours), text)
+    sources = _closure(_sensors(spec).union(_radios(spec, files), *ours), text)
     _clear(out_dir)
     for name, source in files.items():
         shutil.copyfile(source, out_dir / name)
@@ -300,9 +324,13 @@ def _sensors(spec: BoardSpec) -> set[str]:
     return set(modules)
 
 
-def _wifi(spec: BoardSpec, scripts: tuple[str, ...]) -> set[str]:
-    """The driver of the board's Wi-Fi, where it has any and the interpreter is MicroPython."""
-    return {_WIFI} if "wifi" in spec.radio.kinds and "main.py" in scripts else set()
+def _radios(spec: BoardSpec, scripts: Iterable[str]) -> set[str]:
+    """The drivers of the board's radios, where the interpreter is MicroPython."""
+    if "main.py" not in scripts:
+        return set()
+    modules = {module for kind in spec.radio.kinds for module in _RADIOS[kind]}
+    roomy = spec.radio.mesh == "node" or (spec.radio.mesh == "bridge" and "boot.py" not in scripts)  # frozen
+    return modules | ({_MESH_NODE} if roomy else set())
 
 
 def _closure(modules: Iterable[str], text: Callable[[Path], str]) -> dict[str, str]:

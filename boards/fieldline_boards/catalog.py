@@ -19,6 +19,8 @@ from fieldline_boards.pins import BoardPins
 from fieldline_boards.radio import read_radio
 from fieldline_boards.spec import (
     FROZEN_HEAP_BYTES,
+    MESH_HEAP_BYTES,
+    MESH_MPY_BYTES,
     SELECTOR_BYTES,
     UPDATE_HEAP_BYTES,
     UPDATE_MPY_BYTES,
@@ -228,6 +230,8 @@ def _budget(table: Table) -> Budget:
         files={key: files.integer(key, low=1, high=LARGEST_FLASH) for key in file_keys},
         frozen_heap_bytes=table.integer("frozen_heap_bytes", FROZEN_HEAP_BYTES, low=1, high=LARGEST_FLASH),
         update_mpy_bytes=table.integer("update_mpy_bytes", UPDATE_MPY_BYTES, low=1, high=LARGEST_FLASH),
+        mesh_mpy_bytes=table.integer("mesh_mpy_bytes", MESH_MPY_BYTES, low=1, high=LARGEST_FLASH),
+        mesh_heap_bytes=table.integer("mesh_heap_bytes", MESH_HEAP_BYTES, low=1, high=LARGEST_FLASH),
         update_heap_bytes=table.integer("update_heap_bytes", UPDATE_HEAP_BYTES, low=1, high=LARGEST_FLASH),
         selector_bytes=table.integer("selector_bytes", SELECTOR_BYTES, low=1, high=LARGEST_FLASH),
     )

@@ -42,6 +42,8 @@ class Chip:
     """Hardware pulse counters: units of machine.Counter, 0 where it does not exist."""
     loader: int = 0
     """Where the second stage boot loader is in flash."""
+    image_id: int | None = None
+    """Of a native image's header: esp_chip_id_t (ESP-IDF, esp_app_format.h)."""
 
     def label(self, gpio: int) -> str:
         """What the vendor calls a pin."""
@@ -158,6 +160,7 @@ CHIPS: dict[str, Chip] = {
             uart0=frozenset({1, 3}),
             counters=8,
             loader=0x1000,
+            image_id=0,
         ),
         Chip(
             name="esp32s3",
@@ -174,6 +177,7 @@ CHIPS: dict[str, Chip] = {
             usb=frozenset({19, 20}),
             uart0=frozenset({43, 44}),
             counters=4,
+            image_id=9,
         ),
         Chip(
             name="esp32c3",
@@ -189,6 +193,7 @@ CHIPS: dict[str, Chip] = {
             flash=frozenset(range(12, 18)),
             usb=frozenset({18, 19}),
             uart0=frozenset({20, 21}),
+            image_id=5,
         ),
         Chip(
             name="esp32c6",
@@ -205,6 +210,7 @@ CHIPS: dict[str, Chip] = {
             usb=frozenset({12, 13}),
             uart0=frozenset({16, 17}),
             counters=4,
+            image_id=13,
         ),
         Chip(
             name="bcm",

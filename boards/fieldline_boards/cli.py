@@ -30,6 +30,7 @@ from fieldline_boards.partitions import partitions_binary, partitions_csv
 from fieldline_boards.pinout import inside, terminal_lines
 from fieldline_boards.spec import BoardSpec, Pin
 from fieldline_boards.terminal import talk
+from fieldline_host.command import run_command
 
 _PIPE_COLUMNS = 180
 
@@ -45,12 +46,7 @@ EPILOG = """examples:
 
 def main(argv: list[str]) -> int:
     """Run one subcommand."""
-    words = _parser().parse_args(argv)
-    try:
-        return int(words.run(words))
-    except BoardError as error:
-        print(f"fieldline: error: {error}", file=sys.stderr)
-        return 1
+    return run_command(_parser(), argv, BoardError)
 
 
 def _parser() -> argparse.ArgumentParser:

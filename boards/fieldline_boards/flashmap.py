@@ -27,7 +27,14 @@ _HEAD = (
     ("nvs", "settings of Wi-Fi and the like", 0x9000, 0x6000),
     ("phy_init", "radio calibration", 0xF000, 0x1000),
 )
-_RESERVED = (FILES_LABEL, "factory", *(name for name, *_ in _HEAD))
+# As in MicroPython's table with two native images (ports/esp32/partitions-4MiB-ota.csv).
+_OTA_HEAD = (
+    ("nvs", "settings of Wi-Fi and the like", 0x9000, 0x4000),
+    ("otadata", "which of the two native images the boot loader starts", 0xD000, 0x2000),
+    ("phy_init", "radio calibration", 0xF000, 0x1000),
+)
+NATIVE = ("ota_0", "ota_1")
+_RESERVED = (FILES_LABEL, "factory", *NATIVE, *(name for name, *_ in _OTA_HEAD))
 _LEAST_SECTORS = {"state": 2, "outbox": 4, "update": 4, "slot_a": 2, "slot_b": 2}
 _WHAT = {
     "update": "the slot journal and root documents of updates",
@@ -56,11 +63,14 @@ def read_flash(table: Table, chip: Chip) -> Flash:
     """The table [flash] of a board with `chip`."""
     size = _multiple(table, "size", 0x10000, high=LARGEST_FLASH)
     if chip.family == ESP32:
-        app = _multiple(table, "app", APP_ALIGNMENT, high=LARGEST_FLASH)
-        base, files_start, limit = 0, APP_START + app, size
-        head = _esp32_head(chip, app)
-        if APP_START + app > size:
-            raise table.error("app", f"the app ends at 0x{APP_START + app:X}, behind the flash's 0x{size:X}")
+        key = "ota" if table.has("ota") else "app"
+        if key == "ota" and table.has("app"):
+            raise table.error("app", "give 'app' for one native image or 'ota' for two, not both")
+        app = _multiple(table, key, APP_ALIGNMENT, high=LARGEST_FLASH)
+        head = _esp32_head(chip, app, two=key == "ota")
+        base, files_start, limit = 0, head[-1].end, size
+        if files_start > size:
+            raise table.error(key, f"the app ends at 0x{files_start:X}, behind the flash's 0x{size:X}")
     else:
         limit = _multiple(table, "storage", SECTOR, high=LARGEST_FLASH)
         if limit > size:
@@ -91,12 +101,23 @@ def read_flash(table: Table, chip: Chip) -> Flash:
     )
 
 
-def _esp32_head(chip: Chip, app: int) -> tuple[FlashArea, ...]:
+def _esp32_head(chip: Chip, app: int, *, two: bool) -> tuple[FlashArea, ...]:
+    apps = (
+        tuple(
+            FlashArea(name, "MicroPython, or a native image", APP_START + i * app, app)
+            for i, name in enumerate(NATIVE)
+        )
+        if two
+        else (FlashArea("factory", "MicroPython", APP_START, app),)
+    )
     return (
         FlashArea("boot loader", "from the MicroPython image", chip.loader, TABLE_START - chip.loader),
         FlashArea("partition table", "fieldline board partitions", TABLE_START, TABLE_LENGTH),
-        *(FlashArea(name, what, start, length) for name, what, start, length in _HEAD),
-        FlashArea("factory", "MicroPython", APP_START, app),
+        *(
+            FlashArea(name, what, start, length)
+            for name, what, start, length in (_OTA_HEAD if two else _HEAD)
+        ),
+        *apps,
     )
 
 

@@ -18,8 +18,8 @@ _FLASH = 0x400000  # bytes: what most modules have
 _RP2_STORAGE = 0x100000
 _REGIONS = (
     ("update", 0x4000),
-    ("slot_a", 0x28000),
-    ("slot_b", 0x28000),
+    ("slot_a", 0x3C000),
+    ("slot_b", 0x3C000),
     ("state", 0x4000),
     ("outbox", 0x40000),
 )

@@ -21,6 +21,7 @@ from fieldline_boards.errors import BoardError
 from fieldline_boards.identity import KEY_BYTES, NODE_BYTES, make_identity, read_identity, write_private
 from fieldline_boards.install import Step, install, install_frozen
 from fieldline_boards.service.cli import add_parts
+from fieldline_host.command import run_command
 
 EPILOG = """examples:
   fieldline node build pico_w --out build/pico_w
@@ -35,12 +36,7 @@ EPILOG = """examples:
 
 def main(argv: list[str]) -> int:
     """Run one subcommand."""
-    words = _parser().parse_args(argv)
-    try:
-        return int(words.run(words))
-    except BoardError as error:
-        print(f"fieldline: error: {error}", file=sys.stderr)
-        return 1
+    return run_command(_parser(), argv, BoardError)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -148,6 +144,7 @@ def _show(report: BuildReport) -> None:
     for what, size, most in (
         (".mpy of the app", report.mpy_bytes, budgets.mpy_bytes),
         (".mpy of updates, loaded for one", report.update_mpy_bytes, budgets.update_mpy_bytes),
+        (".mpy of the mesh, loaded with a /mesh.json", report.mesh_mpy_bytes, budgets.mesh_mpy_bytes),
         ("of these, the selector", report.selector_bytes, budgets.selector_bytes),
     ):
         table.add_row(what, f"{size:,}", f"{most:,}", style="red" if size > most else "")

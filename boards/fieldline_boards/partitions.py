@@ -19,8 +19,11 @@ _ENTRY = struct.Struct("<2sBBLL16sL")
 _MAGIC = b"\xaa\x50"
 _MD5_MAGIC = b"\xeb\xeb" + b"\xff" * 14
 _APP, _DATA = ("app", 0), ("data", 1)
-_FACTORY, _PHY, _NVS, _UNDEFINED, _FAT = (
+_FACTORY, _OTA_0, _OTA_1, _OTADATA, _PHY, _NVS, _UNDEFINED, _FAT = (
     ("factory", 0x00),
+    ("ota_0", 0x10),
+    ("ota_1", 0x11),
+    ("ota", 0x00),
     ("phy", 0x01),
     ("nvs", 0x02),
     ("undefined", 0x06),
@@ -52,6 +55,11 @@ def partitions_binary(spec: BoardSpec) -> bytes:
     return table + b"\xff" * (TABLE_LENGTH - len(table))
 
 
+def partition_rows(spec: BoardSpec) -> list[tuple[int, int, int, int, str]]:
+    """(type, subtype, start, length, label) of each, as the chip numbers them; BoardError where there are none."""
+    return [(kind[1], sub[1], start, length, name) for name, kind, sub, start, length in _entries(spec)]
+
+
 def _entries(spec: BoardSpec) -> Iterator[tuple[str, _Kind, _Kind, int, int]]:
     if spec.chip.family != ESP32:
         raise BoardError(f"{spec.name} has no partition table: its chip is {spec.chip.title}, no ESP32")
@@ -59,6 +67,9 @@ def _entries(spec: BoardSpec) -> Iterator[tuple[str, _Kind, _Kind, int, int]]:
         "nvs": ("nvs", _DATA, _NVS),
         "phy_init": ("phy_init", _DATA, _PHY),
         "factory": ("factory", _APP, _FACTORY),
+        "otadata": ("otadata", _DATA, _OTADATA),
+        "ota_0": ("ota_0", _APP, _OTA_0),
+        "ota_1": ("ota_1", _APP, _OTA_1),
         "files": (FILES_LABEL, _DATA, _FAT),
         **{name: (region.label or "", _DATA, _UNDEFINED) for name, region in spec.regions.items()},
     }

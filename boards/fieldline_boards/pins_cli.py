@@ -20,6 +20,7 @@ from fieldline_boards.catalog import host_names, load_host
 from fieldline_boards.errors import BoardError
 from fieldline_boards.identity import KEY_BYTES, NODE_BYTES, make_identity, write_private
 from fieldline_boards.spec import HostSpec
+from fieldline_host.command import run_command
 
 EPILOG = """examples:
   fieldline pins new --data pins
@@ -32,12 +33,7 @@ _PROGRAM = "fieldline_node.drivers.blinka.run"
 
 def main(argv: list[str]) -> int:
     """Run one subcommand."""
-    words = _parser().parse_args(argv)
-    try:
-        return int(words.run(words))
-    except BoardError as error:
-        print(f"fieldline: error: {error}", file=sys.stderr)
-        return 1
+    return run_command(_parser(), argv, BoardError)
 
 
 def _parser() -> argparse.ArgumentParser:

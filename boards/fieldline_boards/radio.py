@@ -12,6 +12,7 @@ from fieldline_boards.spec import Lora, Pin, Radio
 from fieldline_host.tomlfile import Table
 
 _KINDS = ("wifi", "ble")
+_MESH = ("node", "bridge")
 _BANDS = ("433", "470", "868", "915")  # MHz
 _BUS = ("sck", "mosi", "miso", "cs", "reset")
 # SX1262 datasheet 8.3, 8.5: BUSY before each command, DIO1 for interrupts. SX1276 datasheet table 18: DIO0 for
@@ -29,7 +30,12 @@ def read_radio(table: Table, chip: Chip, pins: BoardPins) -> Radio:
             raise table.error(
                 "kinds", f"'{kind}' is not known; a radio is of {', '.join(_KINDS)}, or a [radio.lora]"
             )
-    return Radio(kinds, _lora(table.table("lora"), chip, pins) if table.has("lora") else None)
+    lora = _lora(table.table("lora"), chip, pins) if table.has("lora") else None
+    if "ble" in kinds:
+        return Radio(kinds, lora, table.choice("mesh", _MESH) if table.has("mesh") else _MESH[0])
+    if table.has("mesh"):
+        raise table.error("mesh", "a mesh is for a radio of the kind ble")
+    return Radio(kinds, lora)
 
 
 def _lora(table: Table, chip: Chip, pins: BoardPins) -> Lora:

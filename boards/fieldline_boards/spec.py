@@ -17,6 +17,12 @@ SELECTOR_BYTES = 4096
 UPDATE_MPY_BYTES = 45056
 """44 kB: what is in flash for updates and in memory only while there is one, unless a board's TOML says otherwise."""
 
+MESH_MPY_BYTES = 49152
+"""48 kB: in flash for a Bluetooth mesh, in memory on its nodes alone, unless a board's TOML says otherwise."""
+
+MESH_HEAP_BYTES = 184320
+"""180 kB: of heap on a mesh node from files, unless a board's TOML says otherwise."""
+
 UPDATE_HEAP_BYTES = 172032
 """168 kB: of heap while there is an update, unless a board's TOML says otherwise."""
 
@@ -134,6 +140,8 @@ class Radio:
 
     kinds: tuple[str, ...]
     lora: Lora | None
+    mesh: str | None = None
+    """Where it has Bluetooth: "node", or "bridge" where flash or heap has no room for a mesh node from files."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -154,6 +162,10 @@ class Budget:
     """With the node in the board's image, so that its code runs from flash."""
     update_mpy_bytes: int = UPDATE_MPY_BYTES
     """Of .mpy that are loaded for an update alone."""
+    mesh_mpy_bytes: int = MESH_MPY_BYTES
+    """Of .mpy that are loaded for a Bluetooth mesh alone."""
+    mesh_heap_bytes: int = MESH_HEAP_BYTES
+    """As heap_bytes, on a node of a Bluetooth mesh."""
     update_heap_bytes: int = UPDATE_HEAP_BYTES
     """As heap_bytes, while there is an update, and from it until the next start."""
     selector_bytes: int = SELECTOR_BYTES
@@ -208,6 +220,11 @@ class BoardSpec:
     """The journal of updates, None where the board takes none."""
     slots: tuple[FlashRegion, ...] = ()
     """A and B, beside `update`."""
+
+    @property
+    def native(self) -> tuple[FlashArea, ...]:
+        """ota_0 and ota_1 of a board that takes native images, or none (update.md 8.10)."""
+        return tuple(area for area in self.flash.areas if area.name in ("ota_0", "ota_1"))
 
     @property
     def regions(self) -> dict[str, FlashRegion]:

@@ -30,7 +30,7 @@ PARTS = {
     "mesh": Part("fieldline_gateway.mesh_cli", "make a Bluetooth mesh and see who is in it"),
     "node": Part("fieldline_boards.node_cli", "build the node's firmware and put it on a board", "harness"),
     "board": Part("fieldline_boards.cli", "list boards, run an emulated one, open its terminal", "harness"),
-    "ota": Part("fieldline_ota.cli", "make, sign and publish releases of nodes, and roll them out", "ota"),
+    "ota": Part("fieldline_cli.ota", "make, sign and publish releases of nodes, and roll them out", "ota"),
     "pins": Part("fieldline_boards.pins_cli", "read sensors at this computer's own pins (Blinka)", "blinka"),
     "bench": Part("fieldline_harness.bench_cli", "the project's own measurements", "harness"),
 }

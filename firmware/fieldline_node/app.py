@@ -19,6 +19,7 @@ from fieldline_wire.control import Config
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from fieldline_node.bthome import Beacon
     from fieldline_node.standby import Standby
 
 _SAVE_MS = const(1000)  # so often it is looked whether acks are to be saved
@@ -46,6 +47,7 @@ class App:
         "outbox",
         "sampler",
         "settings",
+        "shown",
         "unkept",
         "updates",
         "uplink",
@@ -60,6 +62,7 @@ class App:
         self._why = ""  # flash did not take something: what it said
         self.unkept = 0
         self.updates: "Standby | None" = None  # where the board takes updates
+        self.shown: "Beacon | None" = None  # where others are to hear the readings
 
     def step(self, now: int) -> int:
         """Does what is due at `now` (ms since the start); ms from its end until the next step."""
@@ -69,6 +72,8 @@ class App:
         wait = min(wait, self.actions.tick(now), self._tell_health(now))
         if self.updates is not None:
             wait = min(wait, self.updates.step(now))
+        if self.shown is not None:
+            wait = min(wait, self.shown.step(now))
         if now >= self._save_at:
             self._save_at = now + _SAVE_MS
             self._save(now)
@@ -84,6 +89,8 @@ class App:
 
     def keep(self, cls: int, sensor: int, quantity: int, flags: int, value: int, now: int) -> None:
         """Puts a reading into the outbox."""
+        if self.shown is not None:
+            self.shown.keep(sensor, quantity, value)
         seconds, centis, utc = self.clock.stamp(now)
         record = Record(sensor, quantity, flags, value, self._epoch, seconds, centis, utc)
         try:
@@ -92,9 +99,10 @@ class App:
             self.unkept += 1
             self._why = str(error)
 
-    def restart(self) -> None:
+    def restart(self, into_trial: bool = False) -> None:
         """Ends this run on purpose."""
-        self.faults.restart()
+        self.uplink.close()
+        self.faults.restart(into_trial)
         self.hardware.restart()
 
     def handle(self, now: int, message):

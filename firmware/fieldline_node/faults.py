@@ -16,16 +16,18 @@ _MAX_TEXT = const(120)  # bytes
 _UNKNOWN = const(0)  # how the last run ended; also the index in cause()
 _FAULT = const(1)
 _WANTED = const(2)
+_INTO_TRIAL = b"\x02\x01"  # _WANTED, and by an update: older releases read the first alone
 
 
 class Faults:
     """The record in the journal: faults in a row (1), how the last run ended (1), text of its fault."""
 
-    __slots__ = ("_ended", "_journal", "count", "safe", "text", "trial")
+    __slots__ = ("_ended", "_into_trial", "_journal", "count", "safe", "text", "trial")
 
     def __init__(self, journal) -> None:
         self._journal = journal
         self._ended = _UNKNOWN
+        self._into_trial = False  # whether the last run ended by a restart into a trial
         self.count = 0
         self.safe = False  # whether this run is in safe mode
         self.trial = False  # whether this run tries an update: its faults are not the node's that comes back
@@ -37,6 +39,7 @@ class Faults:
         self.count = value[0]
         self.safe = self.count >= MAX_IN_A_ROW
         self._ended = value[1]
+        self._into_trial = value[1:3] == _INTO_TRIAL
         if self._ended == _FAULT:
             self.text = str(value[2:], "utf-8")
         self._journal.put(KEY_FAULT, bytes((self.count, _UNKNOWN)))
@@ -50,12 +53,18 @@ class Faults:
             data = text.encode()
         self._journal.put(KEY_FAULT, bytes((min(self.count + (not self.trial), 255), _FAULT)) + data)
 
-    def restart(self) -> None:
+    def restart(self, into_trial: bool = False) -> None:
         """Keeps that this run ends by a wanted restart."""
-        self._journal.put(KEY_FAULT, bytes((self.count, _WANTED)))
+        self._journal.put(KEY_FAULT, bytes((self.count,)) + (_INTO_TRIAL if into_trial else _INTO_TRIAL[:1]))
 
     def cause(self, chip: int) -> int:
-        """RESET_* of this run, of which the chip says `chip`: some chips can't tell a restart from a watchdog."""
+        """RESET_* of this run, of which the chip says `chip`: some chips can't tell a restart from a watchdog.
+
+        Call it when `trial` is known: the release that comes back from a trial was not restarted by anyone, and finds
+        the last words of its own run where the trial left none.
+        """
+        if self._into_trial and not self.trial:
+            return chip
         return (chip, RESET_FAULT, RESET_HARD)[self._ended]
 
     def tick(self, now: int) -> bool:

@@ -14,3 +14,4 @@ KEY_ALERTS = const(6)  # reflex.py: cause of the alert that stands, a byte a sen
 KEY_WELL = const(7)  # updates.py: sensors that answered before the restart into a trial, a byte each
 KEY_LANE = const(0x10)  # outbox.py: + class, a lane's mark
 KEY_COMMAND = const(0x20)  # commands.py: + place, id (4), status (1), payload
+KEY_MESH = const(0x30)  # links/mesh.py: + record of wire/mesh/ports.py

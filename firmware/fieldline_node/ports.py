@@ -19,10 +19,19 @@ hardware (drivers/micropython/hardware.py)
     analog(pin, mv)     an input with read() -> (uV, whether at the end of its range); mv: its full scale, where
                         the chip does not know it
 link (links/)
+    pace                (patience in ms, window in reports) of its session, wire.md 6.3
     up                  whether it can carry messages
+    room                whether it takes another message now
     poll(now)           the sealed messages that came
     send(sealed)        takes one message; OSError where it can't
     counters()          (frames in, frames out, CRC errors, noise bytes)
+    close()             the node restarts on purpose
+bearer under a mesh link (drivers/micropython/ble.py)
+    lost                adverts that came when there was no room
+    poll(now)           ms until it is to be asked again; whether an event is over
+    ready               whether it takes an advert
+    send(now, type, data)   one advertising event of an AD structure
+    take()              (AD type, data) of an advert that came, None where there is none
 stream under a serial link
     read()              the bytes that came, b"" where none
     write(data)         OSError
@@ -38,6 +47,6 @@ port of updates (drivers/micropython/updates.py)
     who                 node, board, component, abi
     status()            Status of wire/update/messages.py, with nothing loaded
     updater(unix, random)   all that an update needs, loaded now
-    switch              None, or what has to be told to a chip's own loader: confirmed()
+    switch              None, or the chip's own loader: running, confirmed() (drivers/micropython/native.py)
 flash region (flash.py)
 """

@@ -201,7 +201,7 @@ class Updates:
             except StorageError:
                 pass  # then the self-test asks less of the sensors
         if now >= self._restart_at:
-            self._app.restart()
+            self._app.restart(True)
         return max(0, self._restart_at - now)
 
     def _try(self, now: int) -> int:

@@ -51,7 +51,7 @@ class Uplink:
         self._handle = handle
         self._between = between
         self._reporter = Reporter(outbox, clock, epoch)
-        self._session = Session(lambda: int.from_bytes(random(2), "big"))
+        self._session = Session(lambda: int.from_bytes(random(2), "big"), *link.pace)
         self._fresh = [0] * CLASSES  # numbers below were given before the link last came up
         self._report_at = 0
         self._was_up = False
@@ -65,20 +65,24 @@ class Uplink:
 
     def step(self, now: int, report_ms: int) -> int:
         """Takes what came, sends what is due; ms until the next step. Reports go out each `report_ms`."""
+        came = self._link.poll(now)
         if self._link.up != self._was_up:
             self._was_up = self._link.up
             (self._session.on_link_up if self._was_up else self._session.on_link_down)(now)
-        for sealed in self._link.poll(now):
+        for sealed in came:
             self._between()
             message = self._messenger.open(sealed)
             self._between()
             if message is not None:
                 self._receive(now, message)
         self._offer(now, report_ms)
+        wait = max(0, self._report_at - now)
+        if not self._link.room:
+            return wait
         self._send_next(now)
-        if self._session.state == OPEN:
+        if self._session.state == OPEN and self._link.room:
             self._chat(now)
-        return min(self._session.wait_ms(now), max(0, self._report_at - now))
+        return min(self._session.wait_ms(now), wait)
 
     def send(self, message) -> None:
         """Seals a message and puts it on the link."""
@@ -88,6 +92,10 @@ class Uplink:
             self._link.send(sealed)
         except OSError:
             self.link_errors += 1
+
+    def close(self) -> None:
+        """The node restarts on purpose."""
+        self._link.close()
 
     def is_open(self) -> bool:
         """Whether a gateway answers."""

@@ -61,6 +61,7 @@ from fieldline_gateway.web.tokens import Tokens
 from fieldline_host import systemd
 
 if TYPE_CHECKING:
+    from fieldline_gateway.mesh.config import MeshConfig
     from fieldline_gateway.mesh.links import MeshLinks
     from fieldline_gateway.sparkplug.datatypes import Value
 
@@ -105,7 +106,7 @@ class Gateway:
         self._links = SerialLinks(config.serial, self._receive)
         self._listener: Listener | None = None
         self._wifi: MqttLinks | None = None
-        self._mesh = self._make_mesh() if config.proxies else None
+        self._mesh = self._make_mesh(config.bluetooth) if config.bluetooth else None
         self._tokens = Tokens(tokens_path(config.data), _utc_ms)
         self._sinks = RunningSinks(self._store, config.silent_ms)
         self.audit = AuditLog(config.data / AUDIT_FOLDER, _utc_ms)
@@ -117,10 +118,10 @@ class Gateway:
         self._flush_planned = False
         self._began = time.monotonic()
 
-    def _make_mesh(self) -> MeshLinks:
+    def _make_mesh(self, config: MeshConfig) -> MeshLinks:
         from fieldline_gateway.mesh.links import MeshLinks
 
-        return MeshLinks(self._config.mesh, self._config.proxies, self._receive)
+        return MeshLinks(self._config.mesh, config, self._receive)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -159,6 +160,7 @@ class Gateway:
                 from fieldline_gateway.mesh import network
 
                 network.load(self._config.mesh)  # what is wrong with it is said now
+                self._mesh.operations.add_to(self.operations)
                 stack.push_async_callback(ended, asyncio.create_task(self._mesh.run()))
             await self._open_page(stack)
             self.operations.starting = False
@@ -182,6 +184,7 @@ class Gateway:
             "links": self._tell_links(),
             "refused": {kind: count for kind, count in self._ingest.refusals.counts.items() if count},
             "listener": self._listener.status() if self._listener else None,
+            "mesh": self._mesh.operations.summary() if self._mesh else None,
         }
 
     def _tell_links(self) -> list[dict[str, object]]:

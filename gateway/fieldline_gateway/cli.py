@@ -41,6 +41,7 @@ from fieldline_gateway.mqtt.security import hash_password
 from fieldline_gateway.registry import KEY_BYTES, NODE_BYTES, Registry
 from fieldline_gateway.web import token_cli
 from fieldline_gateway.words import add_command
+from fieldline_host.command import run_command
 
 EPILOG = """examples:
   fieldline gateway example > gateway.toml
@@ -56,12 +57,7 @@ EPILOG = """examples:
 
 def main(argv: list[str]) -> int:
     """Run `fieldline gateway`; 0 done, 1 failed, 2 wrong words (a ConfigError is the front door's)."""
-    words = _parser().parse_args(argv)
-    try:
-        return int(words.run(words))
-    except GatewayError as error:
-        print(f"fieldline gateway: error: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 1
+    return run_command(_parser(), argv, GatewayError, UsageError)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -125,9 +121,10 @@ def _check(words: argparse.Namespace) -> int:
     print(f"  gateway   {settings.name}, data in {settings.data}")
     if settings.serial.ports:
         print(f"  links     serial {', '.join(settings.serial.ports)} at {settings.serial.baud} baud")
-    if settings.proxies:
+    if settings.bluetooth:
         members = network.load(settings.mesh).members
-        print(f"  mesh      {len(members)} nodes, through {', '.join(settings.proxies)}")
+        ways = ", ".join(settings.bluetooth.bridges + settings.bluetooth.proxies)
+        print(f"  mesh      {len(members)} nodes, through {ways}")
     age = f" and {bound.max_age_ms // 86_400_000} days" if bound.max_age_ms else ""
     print(f"  store     at most {bound.max_bytes // 1024**2} MiB{age}")
     for sink in settings.sinks:

@@ -14,6 +14,8 @@ from pathlib import Path
 from fieldline_gateway.alerts.config import AlertConfig, alerts
 from fieldline_gateway.ingest.limits import LimitRules
 from fieldline_gateway.links.serial import SerialSettings
+from fieldline_gateway.mesh.config import EXAMPLE as MESH_EXAMPLE
+from fieldline_gateway.mesh.config import MeshConfig, mesh
 from fieldline_gateway.mqtt.errors import MqttError
 from fieldline_gateway.mqtt.security import Passwords, Security, is_loopback, server_tls
 from fieldline_gateway.sinks.config import SinkConfig, sinks
@@ -27,8 +29,6 @@ from fieldline_gateway.web.config import PageConfig, page
 from fieldline_host.tomlfile import ConfigError, Table, TomlFile
 
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")  # it stands in topics
-# An address, or on macOS, which hides these, a UUID.
-_PROXY = re.compile(r"([0-9A-F]{2}:){5}[0-9A-F]{2}|[0-9A-F]{8}(-[0-9A-F]{4}){3}-[0-9A-F]{12}")
 _HOUR_MS = 3600 * 1000
 _DAY_MS = 24 * _HOUR_MS
 _MIB = 1024 * 1024
@@ -46,8 +46,7 @@ silent_after_s = 750            # a node that says nothing for so long is told o
 ports = ["/dev/ttyACM*", "/dev/ttyUSB*"]
 baud = 115200
 
-# [mesh]                          # Bluetooth Mesh: `fieldline mesh new` makes one (docs/mesh.md)
-# proxies = ["AA:BB:CC:DD:EE:FF"]   # nodes with GATT proxy in reach of this machine's Bluetooth
+%MESH%
 
 [store]
 max_mib = 1024                  # beyond it whole segments go: bulk first, alarms last, each loss reported
@@ -132,7 +131,8 @@ websocket = true                # on the same port
 # password_file = "mail.password"
 # severity = "warning"            # this and worse
 # per_hour = 12                   # beyond it they go as one digest
-""".replace("%PAGE%\n", PAGE_EXAMPLE + "\n").replace("%UPDATES%\n", UPDATES_EXAMPLE + "\n")
+"""
+_PARTS = {"%MESH%": MESH_EXAMPLE, "%PAGE%": PAGE_EXAMPLE, "%UPDATES%": UPDATES_EXAMPLE}
 
 _MIGRATE = """[mqtt] is now a sink of its own; write in its place
 [[sink]]
@@ -174,8 +174,8 @@ class Config:
     log_form: str
     log_level: str
     serial: SerialSettings
-    proxies: tuple[str, ...]
-    """Bluetooth addresses of GATT proxies into the mesh; with none there is no mesh."""
+    bluetooth: MeshConfig | None
+    """The ways into the mesh; None: there is none."""
     store: StoreSettings
     limits: LimitRules
     alerts: AlertConfig
@@ -217,7 +217,10 @@ class Config:
 
 def example(data: str) -> str:
     """A file to begin with; `data` is where readings are stored."""
-    return EXAMPLE.replace("{data}", data)
+    text = EXAMPLE.replace("{data}", data)
+    for mark, part in _PARTS.items():
+        text = text.replace(mark, part, 1)
+    return text
 
 
 def load(path: Path) -> Config:
@@ -232,14 +235,15 @@ def load(path: Path) -> Config:
     if root.has("mqtt"):
         raise root.error("mqtt", _MIGRATE)
     data = folder / (gateway.get("data", str, "data") or "data")
+    bluetooth = mesh(root.table("mesh"), folder) if root.has("mesh") else None
     config = Config(
         path=path,
         name=name,
         data=data,
         log_form=gateway.choice("log", ("text", "json"), "text"),
         log_level=gateway.choice("log_level", ("debug", "info", "warning", "error"), "info"),
-        serial=_serial(root.table("serial"), folder),
-        proxies=_proxies(root.table("mesh")) if root.has("mesh") else (),
+        serial=_serial(root.table("serial"), folder, bluetooth.bridges if bluetooth else ()),
+        bluetooth=bluetooth,
         store=_store(root.table("store")),
         limits=_limits(root.table("limits")),
         silent_ms=gateway.integer("silent_after_s", 750, low=10, high=86_400) * 1000,
@@ -253,7 +257,7 @@ def load(path: Path) -> Config:
         alerts=alerts(root, name, folder, _certificates(file, folder)),
     )
     file.finish()
-    if not config.serial.ports and not config.proxies and not (config.listener and config.listener.nodes):
+    if not config.serial.ports and not config.bluetooth and not (config.listener and config.listener.nodes):
         raise ConfigError(
             path,
             None,
@@ -262,19 +266,10 @@ def load(path: Path) -> Config:
     return config
 
 
-def _serial(table: Table, folder: Path) -> SerialSettings:
+def _serial(table: Table, folder: Path, without: tuple[str, ...]) -> SerialSettings:
     ports = tuple(str(folder / port) for port in table.strings("ports"))
-    return SerialSettings(ports, baud=table.integer("baud", 115_200, low=300, high=4_000_000))
-
-
-def _proxies(table: Table) -> tuple[str, ...]:
-    found = tuple(proxy.upper() for proxy in table.strings("proxies"))
-    for proxy in found:
-        if not _PROXY.fullmatch(proxy):
-            raise table.error("proxies", f"{proxy!r} is no Bluetooth address such as AA:BB:CC:DD:EE:FF")
-    if not found or len(set(found)) != len(found):
-        raise table.error("proxies", "'proxies' must name the mesh's GATT proxies, each once")
-    return found
+    baud = table.integer("baud", 115_200, low=300, high=4_000_000)
+    return SerialSettings(ports, baud=baud, without=without)
 
 
 def _store(table: Table) -> StoreSettings:

@@ -20,6 +20,7 @@ from fieldline_gateway import config
 from fieldline_gateway.control import ask
 from fieldline_gateway.errors import GatewayError, UsageError
 from fieldline_gateway.words import add_command
+from fieldline_host.command import run_command
 
 LOOK_S = 0.5
 EPILOG = """examples:
@@ -40,12 +41,7 @@ and, or, not, parentheses (docs/fleet.md). Quote it for the shell.
 
 def main(argv: list[str]) -> int:
     """Run `fieldline fleet`; 0 done, 1 failed, 2 wrong words."""
-    words = _parser().parse_args(argv)
-    try:
-        return int(words.run(words))
-    except GatewayError as error:
-        print(f"fieldline fleet: error: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 1
+    return run_command(_parser(), argv, GatewayError, UsageError)
 
 
 def _parser() -> argparse.ArgumentParser:

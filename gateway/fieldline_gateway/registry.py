@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from fieldline_gateway.errors import RegistryError, UsageError
-from fieldline_host.sqlite import immediate
+from fieldline_host.sqlite import connect, immediate
 
 KEY_BYTES = 16
 """AES-128 (wire.md 3.1)."""
@@ -153,10 +153,7 @@ class Registry:
                 f"run chmod 600 {self._path}"
             )
         with self._wrapped():
-            self._db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._db.execute("PRAGMA busy_timeout=5000")
+            self._db = connect(self._path)
             found = self._db.execute("PRAGMA user_version").fetchone()[0]
             if found > _SCHEMA_VERSION:
                 raise RegistryError(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import io
+import itertools
 import re
 import sys
 import tempfile
@@ -38,7 +39,9 @@ def run(quick: bool = False) -> list[Figure]:
         return found
     sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "ota")]
     cases, wrong = _cuts(quick)
-    found.append(Figure("ota.cut_cases", cases, "cuts", "each flash operation in five ways, in memory"))
+    found.append(
+        Figure("ota.cut_cases", cases, "cuts", "each flash operation in five ways; apps and native images")
+    )
     found.append(
         Figure("ota.violations", wrong, "cases", "0: a brick, a boot of what was not verified, a loss")
     )
@@ -146,15 +149,22 @@ def _cuts(quick: bool) -> tuple[int, int]:
     cutting: Any = importlib.import_module("update_cases.cutting")
     site: Any = importlib.import_module("update_cases.site")
     attacks: Any = importlib.import_module("tests.ota.attacks")
-    material = site.Material(attacks.material_text())
+    native: Any = importlib.import_module("update_cases.native")
+    kinds = (
+        (site.Material(attacks.material_text()), cutting.Update),
+        (site.Material(attacks.native_text()), native.NativeUpdate),
+    )
     cases = wrong = 0
     with cuts.remembered():
-        for target in cuts.TARGETS[:1] if quick else cuts.TARGETS:
-            for good in (True, False):
-                for fill in (8,) if quick else (0, 3, 6, 9, 12, 15):
-                    found = cutting.cut(material, target, good, fill, nested=0 if quick else 37)
-                    cases, wrong = cases + found.cases, wrong + len(found.wrong)
-                    print(f"bench ota: {cases} cuts, {wrong} violations", file=sys.stderr)
+        for (material, update), target, good in itertools.product(
+            kinds, cuts.TARGETS[:1] if quick else cuts.TARGETS, (True, False)
+        ):
+            for fill in (8,) if quick else (0, 3, 6, 9, 12, 15):
+                found = cutting.cut(
+                    material, target, good, fill, update_class=update, nested=0 if quick else 37
+                )
+                cases, wrong = cases + found.cases, wrong + len(found.wrong)
+                print(f"bench ota: {cases} cuts, {wrong} violations", file=sys.stderr)
     return cases, wrong
 
 

@@ -5,6 +5,18 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Opens or makes a database with a write-ahead log, every commit on disk when it returns (`synchronous=FULL`).
+
+    Threads may share it if they take turns; another process is waited for 5 s. sqlite3.Error.
+    """
+    db = sqlite3.connect(path, timeout=5.0, isolation_level=None, check_same_thread=False)
+    db.execute("PRAGMA journal_mode=WAL")
+    db.execute("PRAGMA synchronous=FULL")
+    return db
 
 
 @contextmanager

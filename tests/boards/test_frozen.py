@@ -47,7 +47,7 @@ def test_the_manifest_keeps_the_ports_own_modules_and_freezes_ours(
 
 
 def test_both_forms_have_the_same_modules_but_those_of_updates(tmp_path: Path) -> None:
-    spec = load_board("pico_w")
+    spec = load_board("pico2_w")
     build(spec, tmp_path / "files")
     build_frozen(spec, tmp_path / "frozen")
     frozen = {path.removesuffix(".py") for path in tree(tmp_path / "frozen" / "modules")}

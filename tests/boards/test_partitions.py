@@ -17,7 +17,10 @@ from fieldline_boards.partitions import partitions_binary, partitions_csv
 Entry = tuple[int, int, int, int, str]
 
 ESP32S = [name for name in board_names() if load_board(name).chip.family == "esp32"]
-NUMBERS = {"app": 0, "data": 1, "factory": 0, "phy": 1, "nvs": 2, "undefined": 6, "fat": 0x81}
+NUMBERS = {
+    "app": 0, "data": 1, "factory": 0, "ota_0": 0x10, "ota_1": 0x11, "ota": 0, "phy": 1, "nvs": 2, "undefined": 6,
+    "fat": 0x81,
+}  # fmt: skip
 
 
 def decoded(table: bytes) -> list[Entry]:
@@ -46,12 +49,27 @@ def test_a_table_keeps_espressifs_rules(name: str) -> None:
     for kind, _, offset, size, label in entries:
         assert 1 <= len(label) <= 16
         assert offset % (0x10000 if kind == 0 else 0x1000) == 0 and size % 0x1000 == 0
-    assert [entry[2] for entry in entries if entry[0] == 0] == [0x10000], "one app, where MicroPython's is"
+    apps = [entry for entry in entries if entry[0] == 0]
+    assert apps[0][2] == 0x10000, "where MicroPython's image goes"
+    if spec.native:
+        assert [(entry[1], entry[4]) for entry in apps] == [(0x10, "ota_0"), (0x11, "ota_1")]
+        assert apps[0][3] == apps[1][3], "each takes what the other holds"
+        (otadata,) = [entry for entry in entries if entry[:2] == (1, 0)]
+        assert otadata[3] == 0x2000, "two sectors: esp_ota_select_entry_t in each"
+    else:
+        assert [entry[1] for entry in apps] == [0], "one app: factory"
     assert all(
         one[2] + one[3] <= two[2] for one, two in pairwise(sorted(entries, key=lambda entry: entry[2]))
     )
     assert max(entry[2] + entry[3] for entry in entries) == spec.flash.size
     assert len({entry[4] for entry in entries}) == len(entries)
+
+
+def test_native_images_are_for_boards_with_room_for_two() -> None:
+    """docs/adr/0010."""
+    assert {name for name in ESP32S if load_board(name).native} == {
+        name for name in ESP32S if load_board(name).flash.size >= 0x800000
+    }
 
 
 @pytest.mark.parametrize("name", ESP32S)

@@ -25,7 +25,7 @@ from fieldline_wire.messages import Ack, Message, decode
 from fieldline_wire.seal import open_sealed, peek
 from tests.fakes.aes import Block
 from tests.fakes.gateway_node import FakeNode
-from tests.fakes.mesh_proxy import LiveRoom
+from tests.fakes.mesh_room import LiveRoom
 from tests.gateway.test_mesh_links import Far, until
 
 PROXY = "AA:BB:CC:DD:EE:FF"
@@ -66,7 +66,12 @@ async def test_readings_come_through_the_mesh_and_one_ack_tells_of_many(
     far, proxy = joined(records[0]), joined(records[1])
     room = LiveRoom(far.node, proxy.node)
     room.add_proxy(PROXY, proxy.node)
-    monkeypatch.setattr("bleak.get_platform_client_backend_type", lambda: (room.backend(), "fake"))
+    backends = room.backends()
+    for kind in ("client", "scanner", "adapter"):
+        backend = getattr(backends, kind)
+        monkeypatch.setattr(
+            f"bleak.get_platform_{kind}_backend_type", lambda backend=backend: (backend, "fake")
+        )
 
     def told() -> list[Message]:
         opened = [open_sealed(AesCcm(device.key), peek(one), one) for one in far.came]

@@ -6,12 +6,13 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from fieldline_gateway.mesh import links as mesh_links
-from fieldline_gateway.mesh import network
+from fieldline_gateway.mesh import gatt, network, station
+from fieldline_gateway.mesh.config import MeshConfig
 from fieldline_gateway.mesh.errors import NetworkFileError
 from fieldline_gateway.mesh.links import MeshLinks
 from fieldline_gateway.mesh.network import Member
@@ -19,8 +20,8 @@ from fieldline_wire.mesh.models.sealed import SEALED_NODE, SealedModel
 from fieldline_wire.mesh.node import Node
 from fieldline_wire.seal import BlockCcm, seal_downlink, seal_uplink
 from tests.fakes.aes import Block
-from tests.fakes.mesh_proxy import LiveRoom
-from tests.wire.mesh.pair import APP_KEY, IV_INDEX, NET_KEY, make
+from tests.fakes.mesh_room import LiveRoom
+from tests.wire.mesh.pair import APP_KEY, IV_INDEX, NET_KEY, MemoryStore, make
 
 CCM = BlockCcm(Block(bytes(16)))
 NODE = b"node 100"
@@ -37,10 +38,10 @@ def downlink(counter: int, size: int = 14) -> bytes:
 class Far:
     """A node of the mesh with the sealed model."""
 
-    def __init__(self, address: int) -> None:
+    def __init__(self, address: int, store: MemoryStore | None = None) -> None:
         self.came: list[bytes] = []
         self.model = SealedModel(SEALED_NODE, lambda now, src, sealed: self.came.append(sealed), 2)
-        self.node: Node = make(address, [self.model])
+        self.node: Node = make(address, [self.model], store)
 
     def say(self, sealed: bytes) -> None:
         assert self.model.send(int(asyncio.get_running_loop().time() * 1000), network.GATEWAY, sealed)
@@ -48,8 +49,9 @@ class Far:
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mesh_links, "FIRST_PAUSE_S", 0.02)
-    monkeypatch.setattr(mesh_links, "LONGEST_PAUSE_S", 0.1)
+    monkeypatch.setattr(station, "FIRST_PAUSE_S", 0.02)
+    monkeypatch.setattr(station, "LONGEST_PAUSE_S", 0.1)
+    monkeypatch.setattr(gatt, "FIND_S", 0.1)
 
 
 @pytest.fixture
@@ -62,6 +64,7 @@ def folder(tmp_path: Path) -> Path:
 @asynccontextmanager
 async def running(links: MeshLinks) -> AsyncIterator[None]:
     task = asyncio.create_task(links.run())
+    await asyncio.sleep(0)  # it has taken up what is on disk
     try:
         yield
     finally:
@@ -69,8 +72,8 @@ async def running(links: MeshLinks) -> AsyncIterator[None]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def until(what: Callable[[], object]) -> None:
-    for _ in range(4000):
+async def until(what: Callable[[], object], seconds: float = 20) -> None:
+    for _ in range(int(seconds * 200)):
         if what():
             return
         await asyncio.sleep(0.005)
@@ -87,7 +90,9 @@ async def test_messages_go_both_ways_through_a_proxy_that_is_not_their_node(fold
     room = LiveRoom(proxy.node, far.node)
     behind = room.add_proxy("AA", proxy.node, mtu)
     heard: list[tuple[str, bytes]] = []
-    links = MeshLinks(folder, ("AA",), lambda link, sealed: heard.append((link, sealed)), room.backend())
+    links = MeshLinks(
+        folder, MeshConfig(("AA",)), lambda link, sealed: heard.append((link, sealed)), room.backends()
+    )
     async with room, running(links):
         assert not links.send("mesh:0100", downlink(0)), "there is no way yet"
         await until(lambda: ready(links))
@@ -113,7 +118,7 @@ async def test_a_connection_that_breaks_is_made_again_and_nothing_is_said_twice(
     room = LiveRoom(proxy.node, far.node)
     behind = room.add_proxy("AA", proxy.node)
     heard: list[bytes] = []
-    links = MeshLinks(folder, ("AA",), lambda _, sealed: heard.append(sealed), room.backend())
+    links = MeshLinks(folder, MeshConfig(("AA",)), lambda _, sealed: heard.append(sealed), room.backends())
     async with room, running(links):
         for number in range(3):
             await until(lambda: ready(links))
@@ -128,13 +133,86 @@ async def test_a_connection_that_breaks_is_made_again_and_nothing_is_said_twice(
         assert links.status()[0]["opened"] == 4
 
 
+async def test_a_system_that_hangs_holds_nothing_for_ever(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gatt, "ANSWER_S", 0.05)
+    proxy, far = Far(0x0200), Far(0x0100)
+    room = LiveRoom(proxy.node, far.node)
+    behind = room.add_proxy("AA", proxy.node)
+    heard: list[bytes] = []
+    links = MeshLinks(folder, MeshConfig(("AA",)), lambda _, sealed: heard.append(sealed), room.backends())
+    async with room, running(links):
+        await until(lambda: ready(links))
+        behind.is_mute = True
+        assert links.send("mesh:0100", downlink(0))
+        await until(lambda: "a write failed: TimeoutError" in str(links.status()[0].get("error")))
+        behind.cut()
+        await until(lambda: "does not notify: TimeoutError" in str(links.status()[0].get("error")))
+        behind.is_mute = False
+        await until(lambda: far.came)
+        far.say(uplink(0))
+        await until(lambda: heard)
+
+
+async def test_a_connection_that_is_gone_without_a_word_is_made_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(station, "CHECK_S", 0.05)
+    monkeypatch.setattr(station, "ASK_S", 0.02)
+    proxy, far = Far(0x0200), Far(0x0100)
+    room = LiveRoom(proxy.node, far.node)
+    behind = room.add_proxy("AA", proxy.node)
+    heard: list[bytes] = []
+    links = MeshLinks(folder, MeshConfig(("AA",)), lambda _, sealed: heard.append(sealed), room.backends())
+    async with room, running(links):
+        await until(lambda: ready(links))
+        await asyncio.sleep(0.5)
+        assert links.status()[0]["opened"] == 1, "one that is there is left alone"
+        behind.is_deaf = True
+        await until(lambda: "answers no more" in str(links.status()[0].get("error")))
+        behind.is_deaf = False
+        far.say(uplink(0))
+        await until(lambda: heard)
+
+
+async def test_a_proxy_that_is_off_keeps_no_other_out_and_one_that_is_held_is_used(folder: Path) -> None:
+    proxy, other = Far(0x0200), Far(0x0201)
+    room = LiveRoom(proxy.node, other.node)
+    first = room.add_proxy("AA", proxy.node)
+    first.up, first.is_stale = False, True
+    held = room.add_proxy("BB", other.node)
+    held.is_held = True
+    links = MeshLinks(folder, MeshConfig(("AA", "BB", "CC")), lambda link, sealed: None, room.backends())
+    async with room, running(links):
+        await until(lambda: ready(links) == ["proxy BB"])
+        errors = set()
+        for _ in range(100):
+            errors |= {str(state.get("error")) for state in links.status()[:3]}
+            await asyncio.sleep(0.005)
+        assert not any("InProgress" in error for error in errors), errors
+        first.up = True
+        await until(lambda: ready(links) == ["proxy AA", "proxy BB"])
+
+
+async def test_a_device_without_the_service_is_said_to_be_none(folder: Path) -> None:
+    proxy = Far(0x0200)
+    room = LiveRoom(proxy.node)
+    room.add_proxy("AA", proxy.node).has_service = False
+    links = MeshLinks(folder, MeshConfig(("AA",)), lambda link, sealed: None, room.backends())
+    async with room, running(links):
+        await until(lambda: "no Mesh Proxy Service" in str(links.status()[0].get("error")))
+
+
 async def test_two_proxies_one_of_which_goes(folder: Path) -> None:
     one, other, far = Far(0x0200), Far(0x0201), Far(0x0100)
     room = LiveRoom(one.node, other.node, far.node)
     first = room.add_proxy("AA", one.node)
     room.add_proxy("BB", other.node, 69)
     heard: list[bytes] = []
-    links = MeshLinks(folder, ("AA", "BB", "CC"), lambda _, sealed: heard.append(sealed), room.backend())
+    links = MeshLinks(
+        folder, MeshConfig(("AA", "BB", "CC")), lambda _, sealed: heard.append(sealed), room.backends()
+    )
     async with room, running(links):
         await until(lambda: len(ready(links)) == 2)
         far.say(uplink(0))
@@ -158,7 +236,9 @@ async def test_over_a_restart_no_number_is_used_again_and_nothing_old_is_taken(f
     heard: list[bytes] = []
     async with room:
         for number in range(2):
-            links = MeshLinks(folder, ("AA",), lambda _, sealed: heard.append(sealed), room.backend())
+            links = MeshLinks(
+                folder, MeshConfig(("AA",)), lambda _, sealed: heard.append(sealed), room.backends()
+            )
             async with running(links):
                 await until(lambda links=links: ready(links))  # type: ignore[misc]
                 far.say(uplink(number))
@@ -175,10 +255,10 @@ async def test_where_the_disk_takes_nothing_nothing_is_sent(
     proxy = Far(0x0200)
     room = LiveRoom(proxy.node)
     behind = room.add_proxy("AA", proxy.node)
-    links = MeshLinks(folder, ("AA",), lambda link, sealed: None, room.backend())
+    links = MeshLinks(folder, MeshConfig(("AA",)), lambda link, sealed: None, room.backends())
     async with room, running(links):
         await until(lambda: ready(links))
-        links._node.counters.seq = links._node.counters._ceiling  # the block is used up
+        links.station.node.counters.seq = links.station.node.counters._ceiling  # the block is used up
 
         def full(*_: object) -> None:
             raise OSError(28, "No space left on device")
@@ -192,17 +272,19 @@ async def test_where_the_disk_takes_nothing_nothing_is_sent(
 
 async def test_without_a_mesh_it_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(NetworkFileError, match="fieldline mesh new"):
-        await MeshLinks(tmp_path, ("AA",), lambda link, sealed: None).run()
+        await MeshLinks(tmp_path, MeshConfig(("AA",)), lambda link, sealed: None).run()
 
 
 def test_a_network_is_read_as_it_was_written_and_nobody_else_may_read_it(tmp_path: Path) -> None:
     mesh = network.create(bytes(range(48)))
     assert mesh.free_address() == network.FIRST
     mesh = mesh.with_member(Member(0x0100, b"k" * 16, "0102030405060708"))
-    mesh = mesh.with_member(Member(0x0101, b"l" * 16, relay=True))
+    mesh = mesh.with_member(Member(0x0101, b"l" * 16, relay=network.ON, elements=3, uuid="ab" * 16))
     network.save(tmp_path / "mesh", mesh)
-    assert network.load(tmp_path / "mesh") == mesh and mesh.free_address() == 0x0102
-    assert mesh.without(0x0100).free_address() == 0x0100
+    assert network.load(tmp_path / "mesh") == mesh and mesh.free_address() == 0x0104
+    assert mesh.without(0x0101).free_address() == 0x0104, "who comes to a used address is taken for a replay"
+    full = replace(mesh, next_address=network.LAST).without(0x0100)
+    assert full.free_address(1) == network.LAST and full.free_address(2) == 0x0104
     assert (tmp_path / "mesh" / network.FILE).stat().st_mode & 0o777 == 0o600
     with pytest.raises(NetworkFileError, match="0x8000"):
         mesh.with_member(Member(0x8000, b"m" * 16))

@@ -8,7 +8,7 @@ import signal
 import socket
 from pathlib import Path
 
-from fieldline_gateway.config import EXAMPLE
+from fieldline_gateway.config import example
 from tests.fakes.gateway_site import FIELDLINE, until
 
 LISTEN = "0A"  # proc(5), net/tcp: state
@@ -39,7 +39,7 @@ async def test_the_default_configuration_is_on_loopback_only(tmp_path: Path) -> 
     """The example as it is printed, with its ports replaced by free ones, as another gateway may run here."""
     config = tmp_path / "gateway.toml"
     config.write_text(
-        EXAMPLE.replace("127.0.0.1:1883", "127.0.0.1:0").replace('"127.0.0.1:8080"', '"127.0.0.1:0"')
+        example("data").replace("127.0.0.1:1883", "127.0.0.1:0").replace('"127.0.0.1:8080"', '"127.0.0.1:0"')
     )
     log = tmp_path / "log"
     with log.open("wb") as file:

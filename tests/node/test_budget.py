@@ -16,8 +16,10 @@ from fieldline_boards import catalog
 from fieldline_boards.build import build
 from fieldline_wire.codes import LIVE
 from tests.node.board_bench import BoardBench
+from tests.node.mesh_bench import MeshSite
 
 BOARDS = catalog.board_names()
+MESH_BOARD = "pico2_w"
 PORTS = ("pico_w", "esp32_devkitc")  # a board of each MicroPython port: the rest runs the same modules
 KEPT_BYTES = 16384  # of the running node beside its code; it was 9,500 when this was written
 
@@ -33,6 +35,14 @@ async def wait():
 
 asyncio.run(wait())
 """
+
+
+ONLY_MESH_CODE = ONLY_CODE.replace(
+    "\nasync def",
+    "import fieldline_node.drivers.micropython.mesh\nimport fieldline_node.links.mesh\n\nasync def",
+    1,
+)
+MESH_KEPT_BYTES = 26624  # as KEPT_BYTES, on a mesh; it was 20,900 when this was written
 
 
 @pytest.mark.parametrize("name", BOARDS)
@@ -63,3 +73,24 @@ def test_the_running_node_fits(name: str, tmp_path: Path) -> None:
     print(f"{name}: {code} bytes of heap for code, {total - code} for the running node")
     assert total <= budget.heap_bytes
     assert 0 < total - code <= KEPT_BYTES
+
+
+@pytest.mark.vm
+def test_the_running_node_fits_on_a_mesh(tmp_path: Path) -> None:
+    async def measure(folder: Path, main: str | None) -> int:
+        folder.mkdir()
+        site = MeshSite(folder, MESH_BOARD)
+        peer = site.add("node", 0x0100, main=main)
+        site.air.link("node", "gateway", -50)
+        async with site:
+            if main is None:
+                await site.until(lambda: peer.next(LIVE) > 20, "readings")
+            else:
+                await asyncio.sleep(1)
+            return await site.boards["node"].heap_used()
+
+    code = asyncio.run(measure(tmp_path / "code", ONLY_MESH_CODE))
+    total = asyncio.run(measure(tmp_path / "node", None))
+    print(f"{MESH_BOARD}: {code} bytes of heap for code, {total - code} for the running node on a mesh")
+    assert total <= catalog.load_board(MESH_BOARD).budget.mesh_heap_bytes
+    assert 0 < total - code <= MESH_KEPT_BYTES

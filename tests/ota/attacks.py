@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import functools
 import hashlib
+from typing import Any
 
+from fieldline_boards.emulated.vm.nativeimage import app_image
 from fieldline_ota.release import KeyPair, Release, sign_manifest, sign_root
 from fieldline_wire.update import cbor
 from fieldline_wire.update.envelope import (
@@ -78,6 +80,51 @@ def material_text() -> str:
     others["root: LMS of another"] = good[:-2508] + stolen[-2508:]
     others["root: cut off"] = good[:-1]
     others["root: named twice"] = _twice(root2.to_bytes(), good)
+    return as_json(releases, others)
+
+
+@functools.cache
+def native_text() -> str:
+    """Native images for update_cases/native_cases.py and the power cuts, as JSON."""
+
+    def content(name: str, entropy: int = 8) -> bytes:
+        return app_image(image(name, entropy=entropy))
+
+    def native(content: bytes, sequence: int = 3, bases: tuple[bytes, ...] = (), **changed: Any) -> Release:
+        facts = {"board": "esp32s3_devkitc", "component": 1, **changed}
+        return release(content, sequence, bases, **facts)
+
+    zero, one, two, three = (content(name) for name in ("zero", "one", "two", "three"))
+    thin = content("thin", 4)
+    broken = bytearray(two)
+    broken[-1] ^= 1  # the appended digest
+    releases = {
+        "one": native(one, 2),
+        "two": native(content("old"), 1),
+        "full": native(three),
+        "delta": native(two, 3, (one,)),
+        "deflated": native(thin, deflated=True),
+        "class": native(two, board="heltec_v3"),
+        "component": native(two, component=0),
+        "vendor": native(two, vendor="somebody"),
+        "abi": native(two, abi=0x0206),
+        "older": native(two, 1),
+        "expired": native(two, expires=NOW),
+        "large": native(two, size=SLOT_ROOM + 1),
+        "wrong image": native(two, digest=hashlib.sha256(one).digest()),
+        "attacker": native(two, key="mallory"),
+        "no image": native(bytes(broken)),
+        "no magic": native(image("romfs")),
+    }
+    others = {
+        "trust": pack_trust(TOKEN_KEY, root().to_bytes()),
+        "zero": zero,
+        "one": one,
+        "two": content("old"),
+        "full": three,
+        "delta": two,
+        "deflated": thin,
+    }
     return as_json(releases, others)
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from fieldline_cli.ota import main
 from fieldline_ota import sealed
-from fieldline_ota.cli import main
 from tests.ota.releases import Repo
 
 OTA = (sys.executable, "-m", "fieldline_cli.main", "ota")

@@ -74,17 +74,20 @@ def files(made: Mapping[int, Release]) -> dict[str, bytes]:
 
 
 class Cuts:
-    """Power cuts in updates; `wrong`: violations."""
+    """Power cuts in updates; `wrong`: violations. The power is off; `first`: the flash to begin with."""
 
     def __init__(self, node: PicoNode, first: bytes, random: Random) -> None:
         self.node = node
+        # The firmware, once it is installed, may have stored readings of its own before main.py was replaced.
+        self._own = RawFlash(node.board).outbox()[2].next(LIVE)
         self.first = first
         self.cases = 0
         self.wrong: list[str] = []
         self.confirmed: set[int] = set()
         self.reverted = 0
         self._random = random
-        self._readings = 0
+        self._readings: set[int] = set()  # numbers that a flash ever had
+        self._end = self._own
         self._floor = 0
 
     async def cut(self, within: int) -> None:
@@ -100,7 +103,7 @@ class Cuts:
             self.node.hang_up()
             self._judge(f"the end of the releases, after cut {self.cases}")
             await board.restore(self.first)
-            self._readings = self._floor = 0
+            self._readings, self._end, self._floor = set(), self._own, 0
         else:
             await board.power.lost(LONGEST_S)
             self.node.hang_up()
@@ -113,15 +116,18 @@ class Cuts:
         raw = RawFlash(self.node.board)
         _, _, outbox = raw.outbox()
         end = outbox.next(LIVE)
-        if end - 1 < self._readings:
-            self.wrong.append(f"{when}: {end - 1} readings, there were {self._readings}")
-        for number in range(1, min(end, self._readings + 1)):
+        if end < self._end:
+            self.wrong.append(f"{when}: the next number is {end}, it was {self._end}")
+        self._end = end
+        for number in range(self._own, end):
             found = outbox.peek(LIVE, number, 1)
-            if isinstance(found, Missing) or found[0].value != number:
-                self.wrong.append(f"{when}: reading {number} is lost")
-        self._readings = end - 1
-        if end > 1 and isinstance(outbox.peek(LIVE, end - 1, 1), Missing):
-            self._readings = end - 2 if self._readings else 0
+            if isinstance(found, Missing):
+                if number in self._readings:
+                    self.wrong.append(f"{when}: reading {number} is lost")
+            elif found[0].value != number:
+                self.wrong.append(f"{when}: reading {number} says {found[0].value}")
+            else:
+                self._readings.add(number)
         region = raw.region("update")
         journal = SlotJournal(region)
         journal.mount()

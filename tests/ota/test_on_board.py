@@ -20,7 +20,7 @@ from fieldline_boards.errors import BoardError
 from fieldline_node.flash import SECTOR
 from fieldline_ota.release import Release
 from fieldline_ota.romfs import build_image
-from fieldline_wire.codes import LIVE, SLOT_A, SLOT_B, SLOT_NONE
+from fieldline_wire.codes import LIVE, RESET_WATCHDOG, SLOT_A, SLOT_B, SLOT_NONE
 from fieldline_wire.messages import Hello
 from fieldline_wire.update import codes
 from fieldline_wire.update.slots import SlotJournal
@@ -59,8 +59,8 @@ def release(board: str, image: bytes, sequence: int, bases: tuple[bytes, ...] = 
 class OnBoard:
     """A node with trust, and who updates it."""
 
-    def __init__(self, board: str, folder: Path) -> None:
-        self.bench = BoardBench(board, folder).firmware(development=False)
+    def __init__(self, board: str, folder: Path, bench: type[BoardBench] = BoardBench) -> None:
+        self.bench = bench(board, folder).firmware(development=False)
         trust = pack_trust(material.TOKEN_KEY, material.root().to_bytes())
         (self.bench.build / "trust.bin").write_bytes(trust)
         self.watch_heap = False
@@ -210,6 +210,7 @@ def test_a_release_that_does_not_run_is_given_up(text: str, tmp_path: Path) -> N
             await node.until(lambda: node.server.is_at(codes.REVERTED, 2), "the way back")
             assert node.server.last.reason == codes.TRIES_USED
             assert node.hello().slot == SLOT_NONE
+            assert node.hello().reset_cause == RESET_WATCHDOG, "which ended the trial"
             assert node.server.last.floor == 0
             assert len(node.bench.board.power.starts) == before + 1 + codes.TRIES, "the watchdog ended each"
             stored = node.bench.peer.next(LIVE)

@@ -9,6 +9,7 @@ from binascii import crc32, hexlify, unhexlify
 
 from fieldline_wire import fragments, messages, seal, serial, session
 from fieldline_wire.errors import PeerError, UsageError
+from fieldline_wire.mesh import bridge
 
 _BYTES = ("argument", "payload", "body")
 _LISTS_OF_TUPLES = ("classes", "sensors", "ranges", "settings")
@@ -76,6 +77,31 @@ def _serial(case, block):
     for i in range(len(stream)):
         found += reader.feed(stream[i : i + 1])
     same(found, frames)
+
+
+def _bridge(case, block):
+    kind = case["kind"]
+    read = bridge.read_advert if kind == serial.KIND_ADVERT else bridge.BridgeState.from_bytes
+    if "malformed" in case:
+        raises(PeerError, read, unhexlify(case["malformed"]))
+        return
+    payload = unhexlify(case["payload"])
+    if kind == serial.KIND_ADVERT:
+        ad_type, data = case["ad_type"], unhexlify(case["data"])
+        same(bridge.advert(ad_type, data), payload)
+        same(read(memoryview(payload)), (ad_type, data))
+        raises(UsageError, bridge.advert, 1, data)
+    else:
+        state = case["state"]
+        same(bridge.BridgeState(**state).to_bytes(), payload)
+        got = read(payload)
+        same({name: getattr(got, name) for name in state}, state)
+    frame = unhexlify(case["frame"])
+    same(serial.encode(kind, payload), frame)
+    same(serial.Reader(kinds=serial.BRIDGE_KINDS).feed(frame), [(kind, payload)])
+    node = serial.Reader()
+    same(node.feed(frame), [])
+    same(node.unknown_kinds, 1)
 
 
 def _ccm(case, block):
@@ -303,6 +329,7 @@ _KINDS = {
     "out_of_range": _out_of_range,
     "cobs": _cobs,
     "serial": _serial,
+    "bridge": _bridge,
     "ccm": _ccm,
     "sealed": _sealed,
     "bad_headers": _bad_headers,

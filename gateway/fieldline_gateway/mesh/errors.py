@@ -11,3 +11,11 @@ class ProxyError(GatewayError):
 
 class NetworkFileError(GatewayError):
     """The file with the mesh's keys is missing, wrong or cannot be written."""
+
+
+class ConfigurationError(GatewayError):
+    """A node did not take a setting, or did not answer."""
+
+
+class ProvisioningError(GatewayError):
+    """A device could not be made a node."""

@@ -50,45 +50,78 @@ def neighbours(links: Links, good: float = GOOD) -> dict[int, set[int]]:
 
 
 def choose(
-    links: Links, roots: Set[int], current: Set[int] = frozenset(), cover: int = COVER, good: float = GOOD
+    links: Links,
+    roots: Set[int],
+    current: Set[int] = frozenset(),
+    cover: int = COVER,
+    good: float = GOOD,
+    never: Set[int] = frozenset(),
 ) -> Relays:
-    """The relays for a mesh whose gateways are at `roots`; `current` relays are kept where that costs nothing."""
-    around = neighbours(links, good)
-    for root in roots:
-        around.setdefault(root, set())
-    for poorer in FALLBACK:
-        _bridge(around, neighbours(links, poorer), roots)
-    reach = _reach(around, roots, around.keys())
+    """The relays for a mesh whose gateways are at `roots`; `current` relays are kept where that costs nothing.
+
+    `never`: nodes that are not to relay.
+    """
+    around = usable(links, roots, good, never)
+    could = reach(around, roots, around.keys() - never)
     relays: set[int] = set()
-    need = {node: min(cover, len(around[node] & reach.keys())) for node in reach if node not in roots}
+    need = {node: min(cover, len(around[node] & could.keys() - never)) for node in could if node not in roots}
     for root in roots:
         _serve(need, around[root])
-    candidates = set().union(*(around[root] for root in roots)) if roots else set()
+    candidates = set().union(*(around[root] for root in roots)) - never if roots else set()
     while any(count > 0 for count in need.values()):
         best = max(
-            (one for one in candidates - relays - roots if one in reach),
-            key=lambda one: (_gain(need, around[one]), one in current, -reach[one], -one),
+            (one for one in candidates - relays - roots if one in could),
+            key=lambda one: (_gain(need, around[one]), one in current, -could[one], -one),
             default=None,
         )
         if best is None:
             break
         if not _gain(need, around[best]):
             # Nobody at the rim serves anybody: step on, towards the nearest node in need.
-            best = _step(around, relays | roots, candidates - relays - roots, need)
+            best = _step(around, relays | roots | never, candidates - relays - roots, need)
             if best is None:
                 break
         relays.add(best)
-        candidates |= around[best]
+        candidates |= around[best] - never
         _serve(need, around[best])
-    hops = _reach(around, roots, relays)
+    hops = reach(around, roots, relays)
     return Relays(
-        frozenset(relays), frozenset(around.keys() - reach.keys()), max(hops.values(), default=0), hops
+        frozenset(relays), frozenset(around.keys() - could.keys()), max(hops.values(), default=0), hops
     )
 
 
-def _bridge(around: dict[int, set[int]], poorer: Mapping[int, Set[int]], roots: Set[int]) -> None:
+def reach(around: Mapping[int, Set[int]], roots: Set[int], relays: Set[int]) -> dict[int, int]:
+    """Hops from the nearest root to each node, where `relays` alone pass on."""
+    hops = {root: 0 for root in roots}
+    queue = deque(roots)
+    while queue:
+        node = queue.popleft()
+        if node not in roots and node not in relays:
+            continue
+        for other in around[node]:
+            if other not in hops:
+                hops[other] = hops[node] + 1
+                queue.append(other)
+    return hops
+
+
+def usable(
+    links: Links, roots: Set[int], good: float = GOOD, never: Set[int] = frozenset()
+) -> dict[int, set[int]]:
+    """Who is to count on whom: good links, and poorer ones to nodes that no better one leads to."""
+    around = neighbours(links, good)
+    for root in roots:
+        around.setdefault(root, set())
+    for poorer in FALLBACK:
+        _bridge(around, neighbours(links, poorer), roots, never)
+    return around
+
+
+def _bridge(
+    around: dict[int, set[int]], poorer: Mapping[int, Set[int]], roots: Set[int], never: Set[int]
+) -> None:
     """Adds poorer links to nodes that nothing in `around` leads to."""
-    lonely = around.keys() - _reach(around, roots, around.keys()).keys()
+    lonely = around.keys() - reach(around, roots, around.keys() - never).keys()
     for node in lonely:
         around[node] |= poorer[node]
         for other in poorer[node]:
@@ -103,21 +136,6 @@ def _serve(need: dict[int, int], nodes: Set[int]) -> None:
     for node in nodes:
         if need.get(node, 0) > 0:
             need[node] -= 1
-
-
-def _reach(around: Mapping[int, Set[int]], roots: Set[int], relays: Set[int]) -> dict[int, int]:
-    """Hops from the nearest root to each node, where `relays` alone pass on."""
-    hops = {root: 0 for root in roots}
-    queue = deque(roots)
-    while queue:
-        node = queue.popleft()
-        if node not in roots and node not in relays:
-            continue
-        for other in around[node]:
-            if other not in hops:
-                hops[other] = hops[node] + 1
-                queue.append(other)
-    return hops
 
 
 def _step(

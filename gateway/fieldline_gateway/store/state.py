@@ -18,7 +18,7 @@ from fieldline_gateway.store.reading import Part
 from fieldline_gateway.store.record import Hole
 from fieldline_gateway.store.summary import NumberRange
 from fieldline_gateway.store.unread import Saved
-from fieldline_host.sqlite import immediate
+from fieldline_host.sqlite import connect, immediate
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS cursor (sink TEXT, cls INTEGER, seq INTEGER NOT NULL, PRIMARY KEY (sink, cls));
@@ -40,8 +40,7 @@ class StoreState:
 
     def open(self) -> None:
         with self._wrapped():
-            self._db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db = connect(self._path)
             self._db.executescript(_SCHEMA)
 
     def close(self) -> None:

@@ -19,6 +19,7 @@ from fieldline_gateway.errors import GatewayError, UsageError
 from fieldline_gateway.ingest.came import Came, Moment
 from fieldline_gateway.ingest.rules import Ingest
 from fieldline_gateway.operations import Arguments, Caller, Operations, argument
+from fieldline_gateway.slices import slices
 from fieldline_gateway.tasks import ended
 from fieldline_gateway.updates.config import UpdatesConfig
 from fieldline_gateway.updates.pace import BITS
@@ -33,6 +34,8 @@ FAULT_S = 5.0
 SAVE_RETRY_S = 1.0
 RETRY_S = 60
 """After a check of the repository that failed."""
+MOST_NODES = 1000
+"""In one call, and so in one transaction of the disk: 160 kB of a question's 1 MiB (control.py)."""
 MQTT_LINK = "mqtt:"  # links/mqtt.py: its speed is not known
 
 log = logging.getLogger(__name__)
@@ -129,31 +132,47 @@ class Updates:
         }
 
     async def _offer(self, _: Caller, arguments: Arguments) -> dict[str, Any]:
-        """Offer a node a release that is held, under a token of the token service."""
-        id = self._node(arguments)
+        """Offer nodes a release that is held, each under its token of the token service: on disk at once."""
         digest = argument(arguments, "digest", str)
-        try:
-            token = bytes.fromhex(argument(arguments, "token", str))
-        except ValueError:
-            token = b""
-        if len(token) != TOKEN_SIZE or token[1:9] != id or token[21:53].hex() != digest:
-            raise UsageError("'token' is not one of this node for this release; the token service makes it")
+        nodes, tokens = _some(arguments), argument(arguments, "tokens", list)
+        if len(nodes) != len(tokens):
+            raise UsageError(f"{len(nodes)} 'nodes' and {len(tokens)} 'tokens'; there is a token a node")
         if digest not in self._serving.catalogue.releases:
             raise UsageError(f"release {digest[:16]}... is not held here; `updates.check` looks for it")
-        self._serving.offer(id, digest, token)
+        refused: dict[str, str] = {}
+        taken: dict[bytes, bytes] = {}
+        async for part in slices(list(zip(nodes, tokens, strict=True))):
+            for node, token in part:
+                try:
+                    id = self._node(node)
+                    taken[id] = _token(token, id, digest)
+                except UsageError as error:
+                    refused[str(node)] = str(error)
+        for id, right in taken.items():  # at once, so that all of them are in one transaction
+            self._serving.offer(id, digest, right)
         await self._must_save()
-        self._serving.tell(self._now(), id)
+        async for ids in slices(taken):
+            for id in ids:
+                self._serving.tell(self._now(), id)
+            self._flush()
         self._work.set()
-        self._flush()
-        return {"node": id.hex(), "offered": digest}
+        return {"digest": digest, "offered": [id.hex() for id in taken], "refused": refused}
 
     async def _withdraw(self, _: Caller, arguments: Arguments) -> dict[str, Any]:
-        """Offer a node nothing any more; what it receives it gives up."""
-        id = self._node(arguments)
-        self._serving.withdraw(id)
+        """Offer nodes nothing any more; what they receive they give up. On disk at once."""
+        refused: dict[str, str] = {}
+        taken: list[bytes] = []
+        async for part in slices(_some(arguments)):
+            for node in part:
+                try:
+                    taken.append(self._node(node))
+                except UsageError as error:
+                    refused[str(node)] = str(error)
+        for id in taken:
+            self._serving.withdraw(id)
         await self._must_save()
         self._flush()
-        return {"node": id.hex()}
+        return {"withdrawn": [id.hex() for id in taken], "refused": refused}
 
     async def _check_now(self, _: Caller, __: Arguments) -> dict[str, Any]:
         """Look into the repository now."""
@@ -162,11 +181,10 @@ class Updates:
         await self._look(self._source)
         return {"fault": self._fault, "releases": len(self._serving.catalogue.releases)}
 
-    def _node(self, arguments: Arguments) -> bytes:
-        text = argument(arguments, "node", str)
+    def _node(self, text: Any) -> bytes:
         try:
             id = bytes.fromhex(text)
-        except ValueError:
+        except (TypeError, ValueError):
             id = b""
         if id not in self._ingest.states:
             raise UsageError(f"{text!r} is no enrolled node; `fieldline gateway status` lists them")
@@ -257,6 +275,25 @@ class Updates:
         self._checked_ms = self._now().utc_ms
         self._serving.holds(catalogue, self._now())
         self._flush()
+
+
+def _some(arguments: Arguments) -> list[Any]:
+    """The nodes that a call names."""
+    nodes: list[Any] = argument(arguments, "nodes", list)
+    if not 1 <= len(nodes) <= MOST_NODES:
+        raise UsageError(f"'nodes' are 1 to {MOST_NODES} in a call, not {len(nodes)}")
+    return nodes
+
+
+def _token(text: Any, id: bytes, digest: str) -> bytes:
+    """A token of this node for this release; whether it is right the node alone can say. UsageError."""
+    try:
+        token = bytes.fromhex(text)
+    except (TypeError, ValueError):
+        token = b""
+    if len(token) != TOKEN_SIZE or token[1:9] != id or token[21:53].hex() != digest:
+        raise UsageError("its token is not one of this node for this release; the token service makes it")
+    return token
 
 
 async def _kept(work: Callable[[], Awaitable[None]]) -> None:

@@ -124,11 +124,16 @@ class TufSource:
     def _wrapped(self) -> Iterator[None]:
         try:
             from tuf.api.exceptions import DownloadError, RepositoryError
+            from urllib3.exceptions import (
+                HTTPError,
+            )  # python-tuf's own; it lets what breaks off in a body through
         except ModuleNotFoundError:
             raise UpdatesError(_EXTRA) from None
         try:
             yield
-        except (RepositoryError, DownloadError) as error:
-            raise UpdatesError(f"{self._url}: {type(error).__name__}: {error}") from None
+        except (RepositoryError, DownloadError, HTTPError) as error:
+            # python-tuf says nothing of its own where a server can't be reached: what it wrapped says why
+            why = str(error) or str(error.__cause__ or error.__context__ or "no answer")
+            raise UpdatesError(f"{self._url}: {type(error).__name__}: {why}") from None
         except OSError as error:
             raise UpdatesError(f"{error.filename or self._url}: {error.strerror or error}") from None

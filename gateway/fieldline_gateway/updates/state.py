@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fieldline_gateway.updates.catalogue import UpdatesError
-from fieldline_host.sqlite import immediate
+from fieldline_host.sqlite import connect, immediate
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS node (
@@ -49,9 +49,7 @@ class UpdateState:
 
     def open(self) -> None:
         with self._wrapped():
-            self._db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
+            self._db = connect(self._path)
             self._db.executescript(_SCHEMA)
 
     def close(self) -> None:

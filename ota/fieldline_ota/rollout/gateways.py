@@ -6,14 +6,17 @@ says is checked in form; it can keep an update from its nodes and can't choose o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Protocol
 
 from fieldline_host.asking import AskError, ask_http, ask_socket
 from fieldline_ota.errors import OtaError
 from fieldline_ota.rollout.model import Report
+
+_AT_ONCE = 500  # nodes; a gateway takes 1,000
 
 
 class GatewayError(OtaError):
@@ -59,9 +62,11 @@ class Gateway(Protocol):
     def nodes(self, target: str) -> list[str]:
         """Ids of the nodes that a target (fleet.md 1) means."""
 
-    def offer(self, node: str, digest: str, token: bytes) -> None: ...
+    def offer(self, digest: str, tokens: Mapping[str, bytes]) -> Mapping[str, str]:
+        """Hands in tokens, by node; why the gateway does not take some, by node."""
 
-    def withdraw(self, node: str) -> None: ...
+    def withdraw(self, nodes: Sequence[str]) -> Mapping[str, str]:
+        """Takes offers back; as offer()."""
 
 
 class RemoteGateway:
@@ -94,11 +99,25 @@ class RemoteGateway:
         except (KeyError, TypeError) as error:
             raise GatewayError(f"gateway {self.name}: its list of nodes is none: {error!r}") from None
 
-    def offer(self, node: str, digest: str, token: bytes) -> None:
-        self._ask("updates.offer", node=node, digest=digest, token=token.hex())
+    def offer(self, digest: str, tokens: Mapping[str, bytes]) -> Mapping[str, str]:
+        refused: dict[str, str] = {}
+        for some in _slices(tokens):
+            told = [tokens[node].hex() for node in some]
+            refused |= self._refused("updates.offer", digest=digest, nodes=some, tokens=told)
+        return refused
 
-    def withdraw(self, node: str) -> None:
-        self._ask("updates.withdraw", node=node)
+    def withdraw(self, nodes: Sequence[str]) -> Mapping[str, str]:
+        refused: dict[str, str] = {}
+        for some in _slices(nodes):
+            refused |= self._refused("updates.withdraw", nodes=some)
+        return refused
+
+    def _refused(self, operation: str, **arguments: Any) -> dict[str, str]:
+        told = self._ask(operation, **arguments)
+        try:
+            return {str(node): str(why) for node, why in told["refused"].items()}
+        except (KeyError, TypeError, AttributeError) as error:
+            raise GatewayError(f"gateway {self.name}: its answer to {operation} is none: {error!r}") from None
 
     def _ask(self, operation: str, **arguments: Any) -> Any:
         try:
@@ -107,6 +126,13 @@ class RemoteGateway:
             return ask_http(self._url, self._token, operation, arguments, self._ca)
         except AskError as error:
             raise GatewayError(f"gateway {self.name}: {error}") from None
+
+
+def _slices(nodes: Iterable[str]) -> Iterator[list[str]]:
+    """As many nodes as a gateway takes in a call, and writes in one transaction."""
+    rest = iter(nodes)
+    while some := list(islice(rest, _AT_ONCE)):
+        yield some
 
 
 def _seen(told: Mapping[str, Any]) -> Seen:

@@ -67,12 +67,18 @@ def step(store: RolloutStore, gateways: Sequence[Gateway], keys: TokenKeys, id: 
         decisions, offers = _offers(rollout, views, keys, now)
         store.save(rollout, decisions)
     by_name = {gateway.name: gateway for gateway in gateways}
+    tokens: dict[tuple[str, str], dict[str, bytes]] = {}
     for node, ref, token in offers:
+        tokens.setdefault((node.gateway, ref.digest), {})[node.id] = token
+    for (name, digest), some in tokens.items():
         with _telling(faults):
-            by_name[node.gateway].offer(node.id, ref.digest, token)
+            _refusals(faults, name, by_name[name].offer(digest, some))
+    back: dict[str, list[str]] = {}
     for node in unwanted:
+        back.setdefault(node.gateway, []).append(node.id)
+    for name, nodes in back.items():
         with _telling(faults):
-            by_name[node.gateway].withdraw(node.id)
+            _refusals(faults, name, by_name[name].withdraw(nodes))
     goal = rollout.wanted()
     for name, view in views.items():
         if any(node.gateway == name and ref.digest not in view.releases for node, ref in goal):
@@ -110,6 +116,13 @@ def _telling(faults: list[str]) -> Iterator[None]:
     except GatewayError as error:
         if str(error) not in faults:
             faults.append(str(error))
+
+
+def _refusals(faults: list[str], gateway: str, refused: Mapping[str, str]) -> None:
+    """What a gateway does not take for some nodes: the first of them, and how many; the next step says it again."""
+    if refused:
+        node, why = next(iter(refused.items()))
+        faults.append(f"gateway {gateway}: {len(refused)} nodes refused, the first is {node}: {why}")
 
 
 def _take(rollout: Rollout, gateway: str, seen: Seen, now: float) -> list[Decision]:

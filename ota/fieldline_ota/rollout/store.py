@@ -20,7 +20,7 @@ from typing import Any
 
 from fieldline_host.chain import Entry, tail
 from fieldline_host.chainlog import ChainError, ChainLog
-from fieldline_host.sqlite import immediate
+from fieldline_host.sqlite import connect, immediate
 from fieldline_ota.errors import OtaError, UsageError
 from fieldline_ota.rollout.engine import Rollout
 from fieldline_ota.rollout.model import Decision, Node, Plan
@@ -62,9 +62,7 @@ class RolloutStore:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
             with self._wrapped():
-                self._db = sqlite3.connect(self._folder / "rollouts.db", isolation_level=None)
-                self._db.execute("PRAGMA journal_mode=WAL")
-                self._db.execute("PRAGMA synchronous=FULL")
+                self._db = connect(self._folder / "rollouts.db")
                 self._db.executescript(_SCHEMA)
             self._log = ChainLog(self._folder / AUDIT, self._utc_ms)
             try:

@@ -168,11 +168,21 @@ def _refusals(made: Site, digest: str) -> None:
     """What the gateway does not take for an offer."""
     node = made.nodes[0].id.hex()
     unknown = "01" + node + "00" * 12 + "ab" * 32 + "00" * 16
+    for name, token, said in (
+        ("00", "", "no enrolled node"),
+        (7, "", "no enrolled node"),
+        (node, "00" * 69, "not one of this node"),
+        (node, "zz", "not one of this node"),
+        (node, None, "not one of this node"),
+    ):
+        told = made.told("updates.offer", digest=digest, nodes=[name], tokens=[token])
+        assert told["offered"] == [] and said in told["refused"][str(name)]
     for arguments, said in (
-        ({"node": "00", "digest": digest, "token": ""}, "no enrolled node"),
-        ({"node": node, "digest": digest, "token": "00" * 69}, "not one of this node"),
-        ({"node": node, "digest": digest, "token": "zz"}, "not one of this node"),
-        ({"node": node, "digest": "ab" * 32, "token": unknown}, "not held"),
+        ({"nodes": [node], "digest": "ab" * 32, "tokens": [unknown]}, "not held"),
+        ({"nodes": [node], "digest": digest, "tokens": []}, "a token a node"),
+        ({"nodes": [], "digest": digest, "tokens": []}, "1 to 1000 in a call"),
+        ({"nodes": [node] * 1001, "digest": digest, "tokens": [unknown] * 1001}, "1 to 1000 in a call"),
+        ({"node": node, "digest": digest, "token": unknown}, "'nodes' is missing"),
     ):
         with pytest.raises(UsageError, match=said):
             made.told("updates.offer", **arguments)

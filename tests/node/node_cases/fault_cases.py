@@ -7,6 +7,7 @@ from node_cases.bench import FAN, OUTPUT_PIN, STEP_MS, Bench, result
 
 from fieldline_node.faults import MAX_IN_A_ROW, WELL_AFTER_MS, Faults
 from fieldline_node.journal import Journal
+from fieldline_node.keys import KEY_FAULT
 from fieldline_node.links.serial import SerialLink
 from fieldline_wire.codes import (
     CMD_HELLO,
@@ -16,7 +17,9 @@ from fieldline_wire.codes import (
     LIVE,
     LOG_ERROR,
     RESET_FAULT,
+    RESET_HARD,
     RESET_SOFT,
+    RESET_WATCHDOG,
     RESULT_DONE,
 )
 from fieldline_wire.messages import Command, Config, Hello, Log, Report, Result
@@ -168,3 +171,27 @@ def case_a_fault_text_is_cut_and_survives():
     again = Faults(journal)
     again.load()
     assert again.count == 1 and again.text.startswith("ValueError: \u00fc")
+
+
+def case_who_comes_back_from_a_trial_tells_what_ended_the_trial():
+    """An RP2040 says watchdog of any reset that it was asked for (control_cases.py)."""
+    journal = Journal(Bench().state)
+    journal.mount()
+
+    def cause(trial):
+        faults = Faults(journal)
+        faults.load()
+        faults.trial = trial
+        return faults, faults.cause(RESET_WATCHDOG)
+
+    faults, _ = cause(False)
+    faults.restart()
+    assert cause(False)[1] == RESET_HARD
+    faults.restart(True)
+    assert cause(True)[1] == RESET_HARD, "the trial begins by a restart that was wanted"
+    assert cause(True)[1] == RESET_WATCHDOG, "it was ended by something else, and tries again"
+    faults.restart(True)
+    assert cause(False)[1] == RESET_WATCHDOG, "the trial came to nothing: it never read what stands there"
+    assert cause(False)[1] == RESET_WATCHDOG
+    faults.restart(True)
+    assert journal.get(KEY_FAULT)[1] == 2, "a wanted restart for a release that knows no more"

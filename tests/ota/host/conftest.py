@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from fieldline_cli.ota import main
 from fieldline_ota import keystore, sealed, signer
-from fieldline_ota.cli import main
 from tests.ota.material import keys
 
 PASSPHRASE = "correct horse"

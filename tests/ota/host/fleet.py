@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from fieldline_ota.rollout.gateways import GatewayError, Seen, View
@@ -20,6 +21,7 @@ class SimulatedGateway:
         self.name = name
         self.all = nodes
         self.away = False
+        self.refuses: dict[str, str] = {}
         self.heard_ms = 0
         self.canaries: list[str] = []
         self.holds = set(digests)
@@ -38,15 +40,19 @@ class SimulatedGateway:
         self._answer()
         return self.canaries if target == "T@canary" else []
 
-    def offer(self, node: str, digest: str, token: bytes) -> None:
+    def offer(self, digest: str, tokens: Mapping[str, bytes]) -> Mapping[str, str]:
         self._answer()
-        self._offers[node] = (digest, token)
+        for node, token in tokens.items():
+            self._offers[node] = (digest, token)
+        return self.refuses
 
-    def withdraw(self, node: str) -> None:
+    def withdraw(self, nodes: Sequence[str]) -> Mapping[str, str]:
         self._answer()
-        self._offers.pop(node, None)
-        self._serving.pop(node, None)
-        self.all[node].abort()
+        for node in nodes:
+            self._offers.pop(node, None)
+            self._serving.pop(node, None)
+            self.all[node].abort()
+        return self.refuses
 
     def turn(self) -> None:
         """Nodes take what is offered, and go a step."""

@@ -7,14 +7,18 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from random import Random
 
 import pytest
 
+from fieldline_boards.catalog import catalog_folder, load_board
+from fieldline_boards.emulated.vm.nativeimage import app_image
 from fieldline_ota import bundle
+from fieldline_ota.repository import Repository
 from fieldline_wire.update import romfs
 from tests.ota.host.conftest import Desk
 
-BUILD = "import sys; from fieldline_ota.cli import main; sys.exit(main(sys.argv[1:]))"
+BUILD = "import sys; from fieldline_cli.ota import main; sys.exit(main(sys.argv[1:]))"
 
 
 def bytes_of(folder: Path) -> dict[str, bytes]:
@@ -164,3 +168,98 @@ def test_a_payload_that_was_changed_is_found(desk: Desk) -> None:
     assert "payload-1 is not what the manifest says" in desk.run(
         "verify", folder, "--repo", desk.repo, status=1
     )
+
+
+# ---- what a board has room for
+
+WORDS = ("--vendor", "acme", "--sequence", 1, "--firmware", "1", "--expires", "2027-01-01")
+
+
+def native(size: int, chip_id: int = 9) -> bytes:
+    return app_image(Random(3).randbytes(size), chip_id)
+
+
+def test_an_app_that_no_slot_holds_is_not_built(desk: Desk) -> None:
+    room = load_board("pico_w").slots[0].length - 4096
+    tree = desk.tree("tree")
+    (tree / "app" / "data.bin").write_bytes(Random(1).randbytes(room))
+    said = desk.run("build", tree, "--out", desk.folder / "r", "--board", "pico_w", *WORDS, status=1)
+    assert f"its slots of pico_w hold {room}: " in said and "bytes too many" in said
+    assert not (desk.folder / "r").exists()
+    over = int(said.split(f"hold {room}: ")[1].split()[0])
+    (tree / "app" / "data.bin").write_bytes(Random(1).randbytes(room - over))
+    desk.run("build", tree, "--out", desk.folder / "r", "--board", "pico_w", *WORDS)
+    assert bundle.load(desk.folder / "r", signatures=False).manifest.size == room, "to the last byte"
+
+
+def test_a_board_that_nobody_knows_is_told_at_once(desk: Desk) -> None:
+    said = desk.run(
+        "build", desk.tree("t"), "--out", desk.folder / "r", "--board", "pico_v", *WORDS, status=2
+    )
+    assert "there is no board 'pico_v'; the boards are" in said
+
+
+def test_a_board_of_ones_own_is_given_by_its_folder(desk: Desk) -> None:
+    board = (catalog_folder() / "pico_w.toml").read_text()
+    (desk.folder / "mine.toml").write_text(board)
+    words = ("build", desk.tree("t"), "--out", desk.folder / "r", "--board", "mine", *WORDS)
+    desk.run(*words, "--boards", desk.folder)
+    assert bundle.load(desk.folder / "r", signatures=False).manifest.board == "mine"
+
+
+def test_a_native_image_is_a_release_too(desk: Desk) -> None:
+    desk.first_root()
+    image = desk.folder / "firmware.bin"
+    image.write_bytes(native(300_000))
+    folder = desk.folder / "n"
+    said = desk.run("build", "--native", image, "--out", folder, "--board", "esp32s3_devkitc", *WORDS)
+    assert "image, 300080 bytes: right" in said
+    manifest = bundle.load(folder, signatures=False).manifest
+    assert (manifest.component, manifest.board) == (1, "esp32s3_devkitc")
+    desk.run("sign", folder, "--key", desk.key("release"))
+    desk.run("verify", folder, "--repo", desk.repo)
+    desk.publish(folder)
+    assert [each.component for each in Repository(desk.repo, desk.now).releases()] == [1]
+    changed = bytearray(image.read_bytes())
+    changed[150_000] ^= 1
+    image.write_bytes(changed)
+    said = desk.run(
+        "build", "--native", image, "--out", desk.folder / "m", "--board", "esp32s3_devkitc", *WORDS, status=1
+    )
+    assert "firmware.bin: the image's checksum is wrong" in said
+
+
+@pytest.mark.parametrize(
+    ("board", "image", "said"),
+    [
+        ("esp32s3_devkitc", native(0x1F0000), "ota_0 and ota_1 of esp32s3_devkitc hold 2031616"),
+        ("esp32_devkitc", native(100, 0), "esp32_devkitc takes no native images"),
+        ("esp32s3_devkitc", native(100, 13), "for chip number 13 (esp_chip_id_t), the board's is 9"),
+        ("esp32s3_devkitc", native(100)[:-1], "SHA-256 is wrong"),
+        ("esp32s3_devkitc", native(100)[:80], "is cut off or damaged"),
+        ("esp32s3_devkitc", native(100) + bytes(16), "16 bytes follow the image"),
+        ("esp32s3_devkitc", b"\x7fELF" + bytes(100), "begins with 7f454c46, not e9"),
+        ("esp32s3_devkitc", b"", "begins with nothing"),
+    ],
+)
+def test_what_no_loader_would_start_is_not_built(desk: Desk, board: str, image: bytes, said: str) -> None:
+    path = desk.folder / "firmware.bin"
+    path.write_bytes(image)
+    words = ("build", "--native", path, "--out", desk.folder / "r", "--board", board, *WORDS)
+    assert said in desk.run(*words, status=1)
+    assert not (desk.folder / "r").exists()
+
+
+def test_a_tree_and_a_native_image_are_not_one_release(desk: Desk) -> None:
+    words = ("--out", desk.folder / "r", "--board", "esp32s3_devkitc", *WORDS)
+    assert "--native IMAGE" in desk.run("build", *words, status=2)
+    assert "--native IMAGE" in desk.run("build", desk.tree("t"), "--native", "x", *words, status=2)
+
+
+def test_the_judge_of_native_images_agrees_with_esptool(tmp_path: Path) -> None:
+    """esptool reads what the tests take for an image, and calls its checksum and digest valid."""
+    path = tmp_path / "image.bin"
+    path.write_bytes(native(5000))
+    words = [sys.executable, "-m", "esptool", "--chip", "esp32s3", "image-info", str(path)]
+    said = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    assert said.count("(valid)") == 2, said

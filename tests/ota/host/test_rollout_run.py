@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -177,12 +177,17 @@ def test_a_gateway_that_takes_no_offer_keeps_none_from_the_others(tmp_path: Path
     plan = Plan("pico_w", 0, RELEASE, BACK, RINGS[2:], Limits(soak_s=0, silence_s=500, tries=1))
     site.start(plan)
 
-    def full(node: str, digest: str, token: bytes) -> None:
+    def full(digest: str, tokens: Mapping[str, bytes]) -> Mapping[str, str]:
         raise GatewayError("gateway gw0: disk full")
 
     first = site.gateways[0]
     first.offer = full  # type: ignore[method-assign]
-    assert site.step().faults == ("gateway gw0: disk full",)
+    site.gateways[1].refuses = {"00" * 8: "no enrolled node", "11" * 8: "no enrolled node"}
+    assert site.step().faults == (
+        "gateway gw0: disk full",
+        "gateway gw1: 2 nodes refused, the first is 0000000000000000: no enrolled node",
+    )
+    site.gateways[1].refuses = {}
     for _ in range(8):
         site.step()
     assert sum(node.running == NEW for node in site.gateways[1].all.values()) == 3

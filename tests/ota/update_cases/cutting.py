@@ -13,7 +13,6 @@ from fieldline_node.lane import Missing, Record
 from fieldline_node.outbox import Outbox
 from fieldline_wire.codes import LIVE
 from fieldline_wire.update.codes import CONFIRMED, PENDING, REVERTED, SLOT_FILES, TRIAL
-from fieldline_wire.update.standing import confirm
 
 STATE_SECTORS = 2
 OUTBOX_SECTORS = 4
@@ -75,6 +74,7 @@ class Update:
     """
 
     site_class = Site
+    first = 0  # the slot in which "one" runs
 
     def __init__(self, material, target, good, memory, keeper, counter):
         self.material = material
@@ -117,7 +117,7 @@ class Update:
         if record.state == TRIAL:
             if self.good:
                 self.confirmed = True
-                confirm(site.journal)
+                site.confirm()
             return False
         if record.state == PENDING:
             raise Wrong("pending after a boot")
@@ -147,7 +147,7 @@ class Update:
         if record.state != TRIAL and site.running != record.active:
             raise Wrong("slot %d runs, %d is active" % (site.running, record.active))
         allowed = (2, self.target.sequence) if self.confirmed else (2,)
-        if record.floor not in allowed or (record.floor > 2) != (record.active != 0):
+        if record.floor not in allowed or (record.floor > 2) != (record.active != self.first):
             raise Wrong("the floor is %d" % record.floor)
 
 
@@ -188,9 +188,9 @@ class Cutter:
 
 
 def prepared(material, fill, site_class=Site):
-    """(memory, token counter) of a node that runs "one" in slot A, with `fill` more records in its journal."""
+    """(memory, token counter) of a node that runs "one", with `fill` more records in its journal."""
     site = site_class(material.others["trust"], extra=EXTRA)
-    site.boot()
+    site.begin(material)
     site.install(material.releases["one"])
     for _ in range(fill):
         site.journal.put()

@@ -62,11 +62,11 @@ class Material:
 class Who:
     """What the updater is told of the node."""
 
-    def __init__(self, node, token_key, abi):
+    def __init__(self, node, token_key, abi, board, component):
         self.node = node
         self.token_key = token_key
-        self.board = "pico_w"
-        self.component = 0
+        self.board = board
+        self.component = component
         self.abi = abi
 
 
@@ -76,6 +76,8 @@ class Site:
     journal_class = SlotJournal
     node = NODE
     abi = 0x1106  # version 6.1, an architecture of its own
+    board = "pico_w"
+    component = 0
 
     def __init__(self, trust, flash=None, extra=0, sectors=SLOT_SECTORS, seed=1):
         self.sectors = sectors
@@ -100,23 +102,42 @@ class Site:
         first = UPDATE_SECTORS + slot * self.sectors
         return self.flash.part(first, 1), self.flash.part(first + 1, self.sectors - 1)
 
+    def begin(self, material):
+        """As a node comes from the bench, on for the first time."""
+        self.boot()
+
     def boot(self):
         """As after a reset."""
-        region = self.flash.part(0, UPDATE_SECTORS)
-        self.journal = self.journal_class(region)
-        self.journal.mount()
-        self.running = choose(
-            self.journal, lambda slot, sequence, key: slot_sound(*self.slot(slot), sequence, key)
-        )
+        self.select()
         if self.journal.record is None:
-            self.journal.write(blank(self.random(8), 1))
+            self.journal.write(self.blank(blank(self.random(8), 1)))
         token_key, document = unpack_trust(self.trust)
-        self.who = Who(self.node, token_key, self.abi)
-        self.roots = Roots(region, 2)
+        self.who = Who(self.node, token_key, self.abi, self.board, self.component)
+        self.roots = Roots(self.flash.part(0, UPDATE_SECTORS), 2)
         self.roots.load(document)
         self.slots = [self.slot(0), self.slot(1)]
         self.updater = self.make_updater(lambda: self.unix, self.random)
         self.updater.load()
+
+    def select(self):
+        """The selector of this boot: sets `journal` and `running`."""
+        self.mount()
+        self.running = choose(
+            self.journal, lambda slot, sequence, key: slot_sound(*self.slot(slot), sequence, key)
+        )
+
+    def mount(self):
+        """The slot journal as flash has it."""
+        self.journal = self.journal_class(self.flash.part(0, UPDATE_SECTORS))
+        self.journal.mount()
+
+    def blank(self, record):
+        """The first record of a node, `record` being that of one whose files run."""
+        return record
+
+    def confirm(self):
+        """The self-test passed."""
+        confirm(self.journal)
 
     def make_updater(self, unix, random):
         """This boot's updater, to be loaded."""
@@ -134,9 +155,10 @@ class Site:
         return bytes(self.flash.data[at : at + size])
 
     def install(self, release):
-        """Puts a release into slot A, confirmed, through the updater itself."""
+        """Puts a release into the slot that is free (A at first), confirmed, through the updater itself."""
         Gateway(self).update(release)
-        assert self.running == 0 and confirm(self.journal), self.updater.status()
+        assert self.running == self.journal.record.target, self.updater.status()
+        self.confirm()
         self.boot()
 
 

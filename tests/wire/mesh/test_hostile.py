@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fieldline_wire.errors import PeerError
-from fieldline_wire.mesh import access, beacon, lower, proxy
+from fieldline_wire.mesh import access, announce, beacon, lower, proxy
 from fieldline_wire.mesh import settings as mesh_settings
 from fieldline_wire.mesh.keys import NetworkKey
 from fieldline_wire.mesh.lower import Segment
@@ -78,7 +78,7 @@ def codecs(data: bytes) -> None:
     only_peer_errors(Segment.from_bytes, data)
     only_peer_errors(lower.read_ack, data)
     only_peer_errors(lower.Heartbeat.from_bytes, data)
-    only_peer_errors(beacon.Unprovisioned.from_bytes, data)
+    only_peer_errors(announce.Unprovisioned.from_bytes, data)
     only_peer_errors(beacon.read_secure, KEY, data)
     only_peer_errors(access.split, data)
     only_peer_errors(access.read_key_indexes, data)
@@ -261,7 +261,7 @@ def provisioning(rows: list[bytes]) -> None:
         bytes,
         b"",
         lambda now, pdu: None,
-        lambda elements: pdus.Data(NET_KEY, 0, 0, 1),
+        lambda elements, key: pdus.Data(NET_KEY, 0, 0, 1),
         lambda now, data, key: ends.append(data),
         lambda now, why: None,
     )

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from fieldline_wire.mesh import beacon
+from fieldline_wire.mesh import announce, beacon
 from fieldline_wire.mesh.access import opcode
 from fieldline_wire.mesh.advertiser import AD_BEACON, AD_MESSAGE
 from fieldline_wire.mesh.counters import HOUR_MS, MIN_STATE_H
@@ -255,7 +255,9 @@ def test_our_provisioner_takes_meshd_in_and_configures_it(shim: Path, folder: Pa
 
             def waits() -> bool:
                 return any(
-                    kind == AD_BEACON and data[0] == 0 and beacon.Unprovisioned.from_bytes(data).uuid == uuid
+                    kind == AD_BEACON
+                    and data[0] == 0
+                    and announce.Unprovisioned.from_bytes(data).uuid == uuid
                     for kind, data in world.theirs
                 )
 
@@ -280,7 +282,7 @@ def test_our_provisioner_takes_meshd_in_and_configures_it(shim: Path, folder: Pa
                 os.urandom,
                 static,
                 link.send,
-                lambda elements: Data(NET_KEY, 0, IV_INDEX, THEIRS),
+                lambda elements, device_key: Data(NET_KEY, 0, IV_INDEX, THEIRS),
                 done,
                 lambda now, why: ends.append(why),
             )
@@ -326,7 +328,7 @@ def test_meshd_provisions_our_device_and_configures_the_node_it_became(
             device = Device(Block, PlainKeyPair(os.urandom), os.urandom, 1, static, link.send, joined)
             world.polled.append(link)
             for _ in range(5):
-                meshd.inject(AD_BEACON, beacon.Unprovisioned(uuid).to_bytes())
+                meshd.inject(AD_BEACON, announce.Unprovisioned(uuid).to_bytes())
                 await asyncio.sleep(0.05)
             assert (await meshd.news.get())[1][:16] == uuid
             await meshd.manage("AddNode", "aya{sv}", uuid, {})

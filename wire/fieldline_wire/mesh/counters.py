@@ -65,10 +65,15 @@ class Counters:
         return True
 
     def start(self, now: int, iv_index: int, updating: bool) -> None:
-        """A new life at `iv_index`, as the provisioner said it. Its first update may come at once (3.10.5)."""
+        """A new life at `iv_index`, as the provisioner said it. Its first update may come at once (3.10.5).
+
+        Sequence numbers go on where they were, unless the IV index is a higher one: the network may be the same.
+        """
+        before = self.sending_iv()
         self.iv_index = iv_index
         self.updating = updating
-        self.seq = self._ceiling = 0
+        if self.sending_iv() > before:
+            self.seq = self._ceiling = 0
         self._since = self._saved_at = now
         self._age_h = MIN_STATE_H
         self._recovered_h = _NEVER_H

@@ -67,6 +67,8 @@ class Node:
         )
         # Messages under a remote device key, for who configures others.
         self.remote: Callable[[int, Access], None] | None = None
+        # Heartbeats that came, for who watches others: source, hops, features.
+        self.beat: Callable[[int, int, int, int], None] | None = None
         self._beacons = Cache(_BEACONS_HEARD)
         self._beacon_due = 0
         self._beacons_heard = 0
@@ -312,6 +314,8 @@ class Node:
 
     def _heartbeat(self, now: int, src: int, hops: int, features: int) -> None:
         self.settings.heartbeats.take(now, hops)
+        if self.beat is not None:
+            self.beat(now, src, hops, features)
 
     def _take_beacon(self, now: int, subnet: Subnet, key: NetworkKey, said: beacon.SecureNetwork) -> bool:
         """Whether the beacon changed anything."""

@@ -10,6 +10,7 @@ from binascii import crc32
 from fieldline_wire.codes import const
 from fieldline_wire.errors import PeerError
 from fieldline_wire.mesh.advertiser import AD_MESSAGE, Advertiser
+from fieldline_wire.mesh.heard import MAX_HEARD, Heard
 from fieldline_wire.mesh.memory import Cache
 from fieldline_wire.mesh.network import NetworkPdu, clear, decode, encode
 
@@ -68,6 +69,7 @@ class Network:
         "_source_is_ours",
         "air",
         "counts",
+        "heard",
         "proxy",
         "relay",
         "relay_transmit",
@@ -91,6 +93,7 @@ class Network:
         self._raw = Cache(CACHE)
         self.air = air
         self.subnets: list[Subnet] = []
+        self.heard = Heard(MAX_HEARD)
         self.relay = False
         self.transmit = Transmit(2, 1)
         self.relay_transmit = Transmit(1, 1)
@@ -130,6 +133,7 @@ class Network:
         if self._source_is_ours(pdu.src):
             return
         self.counts["in"] += 1
+        self.heard.take(pdu, bearer)
         ours, alone = self._mine(pdu.dst)
         if not alone and pdu.ttl >= 2:
             self._pass_on(now, key, pdu, bearer)

@@ -28,7 +28,7 @@ _HEAD = ">BH16sBBBBBB"
 
 
 class Heartbeats:
-    """Heartbeat publication and subscription (4.2.17, 4.2.18). Logs as on the wire; not stored but for `dst`."""
+    """Heartbeat publication and subscription (4.2.17, 4.2.18). Logs as on the wire. One for ever is stored."""
 
     __slots__ = (
         "count",
@@ -119,6 +119,11 @@ class Settings:
             parts.append(_pair(app.key.key, app.new.key if app.new else None))
         for model in models:
             parts.append(_model_bytes(model))
+        beats = self.heartbeats
+        if beats.count < 0:  # for ever: also after a reset
+            parts.append(
+                struct.pack(">HBBHH", beats.dst, beats.period_log, beats.ttl, beats.features, beats.net_index)
+            )
         return b"".join(parts)
 
     def take(self, aes: "Aes", data: bytes, network: "Network", keys: "Keys", models: "list[Model]") -> None:
@@ -148,6 +153,10 @@ class Settings:
             keys.app_keys.append(app)
         for model in models:
             _take_model(reader, model)
+        beats = self.heartbeats
+        if reader.more():
+            beats.count = -1
+            beats.dst, beats.period_log, beats.ttl, beats.features, beats.net_index = reader.take(">HBBHH")
 
 
 def _pair(key: bytes, new: "bytes | None") -> bytes:
@@ -190,6 +199,9 @@ class _Reader:
             raise PeerError("half a configuration")
         self._at += size
         return struct.unpack_from(fmt, self._data, self._at - size)
+
+    def more(self) -> bool:
+        return self._at < len(self._data)
 
     def raw(self, size: int) -> bytes:
         if len(self._data) - self._at < size:

@@ -130,7 +130,7 @@ class Transport:
         self._waiting: list[tuple[int, int, Subnet, Block, int, bytes, int, object, bytes, int]] = []
         self.default_ttl = 5
         self.ttls: dict[int, int] = {}  # of destinations that are known to be nearer
-        self.heartbeats_of = (0, 0)  # source and destination of those we listen to (4.2.18)
+        self.heartbeats_of = (0, 0)  # source and destination of those we listen to (4.2.18); source 0: of all
         self.pacing = 10  # ms between two of our PDUs on air
         self.repeats = 0  # segments sent again
         self.replays = 0
@@ -292,7 +292,7 @@ class Transport:
                     self._count(pdu)
                     self._acked(now, out, block)
                     return
-        elif opcode == lower.OPCODE_HEARTBEAT and (pdu.src, pdu.dst) == self.heartbeats_of:
+        elif opcode == lower.OPCODE_HEARTBEAT and self.heartbeats_of in ((pdu.src, pdu.dst), (0, pdu.dst)):
             self._count(pdu)
             beat = Heartbeat.from_bytes(pdu.transport)
             self._heartbeat(now, pdu.src, beat.ttl - pdu.ttl + 1, beat.features)

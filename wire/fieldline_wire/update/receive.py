@@ -16,7 +16,18 @@ MAX_CHUNKS = const(8160)
 class Receiver:
     """One object of `size` bytes that is received. `region`, `base`: where chunk 0 goes; `head`: the slot's."""
 
-    __slots__ = ("_asked", "_base", "_bits", "_first_bit", "_head", "_region", "here", "object", "size")
+    __slots__ = (
+        "_asked",
+        "_base",
+        "_bits",
+        "_first",
+        "_first_bit",
+        "_head",
+        "_region",
+        "here",
+        "object",
+        "size",
+    )
 
     def __init__(self, object: int, size: int, head, region, base: int) -> None:  # type: ignore[no-untyped-def]
         self.object = object
@@ -27,7 +38,10 @@ class Receiver:
         self._first_bit = _ENVELOPE_BIT if object == OBJECT_ENVELOPE else 0
         self._bits = bytearray((self.count + 7) // 8)
         head.readinto(_BITMAP + self._first_bit // 8, self._bits)
-        self.here = len([index for index in range(self.count) if not self._missing(index)])
+        self._first = 0  # all chunks before it are here
+        self.here = 0
+        for index in range(self.count):  # a native image has 8,000: no list of them
+            self.here += not self._missing(index)
         self._asked: "list[int]" = []
 
     @property
@@ -41,9 +55,10 @@ class Receiver:
 
     def want(self, most: int) -> "Want | None":
         """Asks for the next chunks that are missing; what was asked before is asked no more. None where none is."""
-        first = 0
+        first = self._first
         while first < self.count and not self._missing(first):
             first += 1
+        self._first = first
         if first == self.count:
             return None
         mask = 0

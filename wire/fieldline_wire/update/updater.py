@@ -43,7 +43,7 @@ class Updater:
 
     `who`: node (8 bytes), token_key, board, component, abi; `journal`: mounted, with a record; `roots`: loaded;
     `slots`: (head, image) regions of A and B; `random(count)`; `unix()`: seconds or None;
-    `inflate(read, size, bits)`: the inflater of delta.py; `switch(slot)`: what else starts a slot, OSError-free.
+    `inflate(read, size, bits)`: the inflater of delta.py.
     """
 
     __slots__ = (
@@ -55,13 +55,12 @@ class Updater:
         "_roots",
         "_said",
         "_slots",
-        "_switch",
         "_unix",
         "_who",
         "unasked",
     )
 
-    def __init__(self, who, journal, roots, slots, random, unix, inflate, switch=None) -> None:  # type: ignore[no-untyped-def]
+    def __init__(self, who, journal, roots, slots, random, unix, inflate) -> None:  # type: ignore[no-untyped-def]
         self._who = who
         self._journal = journal
         self._roots = roots
@@ -69,7 +68,6 @@ class Updater:
         self._random = random
         self._unix = unix
         self._inflate = inflate
-        self._switch = switch
         self._receiver: "Receiver | None" = None
         self._job = None  # slices of what is being done
         self._said = NONE  # why the last offer was refused, which changed nothing
@@ -288,8 +286,6 @@ class Updater:
             yield step
         judge.check_lms(reader(head, 0)(0, record.length), root.lms)
         yield None
-        if self._switch is not None:
-            self._switch(record.target)
         self._journal.change(
             "image", slots=(record.target, manifest.sequence, root.lms), tries=0, reason=NONE
         )

@@ -63,21 +63,30 @@ class Radio:
         self, physics: Physics, links: Mapping[int, Mapping[int, float]], rng: random.Random
     ) -> None:
         self.physics = physics
-        self.links = links
+        self._rng = rng
         self._fading = [rng.gauss(0.0, physics.fading_db) for _ in range(_FADES)]
         self._fade = 0
-        self._phase = {node: rng.randrange(3 * physics.scan_us) for node in links}
-        self._busy_until: dict[int, int] = dict.fromkeys(links, 0)  # own transmissions
-        self._busy_from: dict[int, int] = dict.fromkeys(links, 0)
+        self._phase: dict[int, int] = {}
+        self._busy_until: dict[int, int] = {}  # own transmissions
+        self._busy_from: dict[int, int] = {}
         self._recent: tuple[deque[Transmission], ...] = (deque(), deque(), deque())
+        self.relink(links)
+        self.collisions = 0
+        self.heard = 0
+        self.sent = 0
+
+    def relink(self, links: Mapping[int, Mapping[int, float]]) -> None:
+        """Other links from now on. All nodes stand in it that are or were there, those that hear nobody too."""
+        self.links = links
+        for node in links:
+            if node not in self._phase:
+                self._phase[node] = self._rng.randrange(3 * self.physics.scan_us)
+                self._busy_from[node] = self._busy_until[node] = 0
         reach: dict[int, set[int]] = {node: set() for node in links}  # who reaches it
         for node, row in links.items():
             for receiver in row:
                 reach[receiver].add(node)
         self._near = {node: set().union(*(reach[one] for one in row)) for node, row in links.items()}
-        self.collisions = 0
-        self.heard = 0
-        self.sent = 0
 
     def transmit(self, node: int, now: int, data: bytes) -> list[Transmission]:
         """An advertising event that starts at `now`: one transmission a channel."""

@@ -3,6 +3,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+import { attachRadio } from './ble.mjs';
 import { attachBuses } from './buses.mjs';
 import { Clock } from './clock.mjs';
 import { hostFiles } from './files.mjs';
@@ -32,6 +33,7 @@ export async function boot({ setup, link, output, read, readable, halt, flushed,
   const { module, change } = hardware({ vm, clock, pins, flash, link, setup, halt, flushed });
   attachBuses({ vm, module, rig: setup.rig });
   attachNetwork({ module, net: setup.net });
+  attachRadio({ vm, module, change, link, report, radio: setup.radio });
   module.app_started = app.started;
   module.app_ended = app.ended;
   attachConsole(vm.FS, { write: output, read, readable });

@@ -20,11 +20,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
+from fieldline_boards.emulated.air.live import LiveAir, Station
 from fieldline_boards.emulated.chips.rig import Rig
+from fieldline_boards.emulated.vm.nativeboot import IMAGE, NativeBoot, native_regions
 from fieldline_boards.emulated.vm.netline import NetLine
+from fieldline_boards.emulated.vm.radio import VmRadio
 from fieldline_boards.emulated.vm.rigline import RigLine
 from fieldline_boards.emulated.vm.setup import Places, Region, vm_setup
-from fieldline_boards.emulated.vm.supervisor import Supervisor
+from fieldline_boards.emulated.vm.supervisor import SOFT_RESET, Supervisor
 from fieldline_boards.emulated.vm.toolchain import find_modules, find_node
 from fieldline_boards.errors import BoardError
 from fieldline_boards.spec import BoardSpec, FlashRegion
@@ -82,7 +85,9 @@ class VmBoard:
     """An emulated board that lives in `directory` (made where it is missing) and is found there again.
 
     `files` (a folder) is put on its file system when it is opened; what else is there stays.
-    `rig` has the emulated sensor chips on its buses; with `network` its `socket` reaches the host's TCP.
+    `rig` has the emulated sensor chips on its buses; with `network` its `socket` reaches the host's TCP. `image`: a
+    native image (nativeimage.py) for a new board with ota_0, which has MicroPython alone without. `air`: its
+    Bluetooth radio, where the board has one (spec.radio); without it `bluetooth` is there and hears nobody.
     """
 
     simulated = True
@@ -96,6 +101,8 @@ class VmBoard:
         files: Path | None = None,
         rig: Rig | None = None,
         network: bool = False,
+        image: bytes | None = None,
+        air: Station | None = None,
     ) -> None:
         self.spec = spec
         self.places = Places(directory.resolve())
@@ -105,9 +112,19 @@ class VmBoard:
         self._lines: list[RigLine | NetLine] = [] if rig is None else [RigLine(rig, self.places.folder)]
         if network:
             self._lines.append(NetLine(self.places.folder))
-        regions = spec.regions
+        has_radio = "ble" in spec.radio.kinds
+        if air is not None and not has_radio:
+            raise BoardError(f"{spec.name} has no Bluetooth radio: its TOML's [radio] kinds lack 'ble'")
+        self._radio = VmRadio(air or LiveAir().station(spec.name)) if has_radio else None
+        regions = {**spec.regions, **native_regions(spec)}
         self._regions = [Region(r.label or r.name, r.start, r.length) for r in regions.values()]
-        self.power = Supervisor(self.places, spec.chip.family, self._setup, usb=spec.console == "usb")
+        self._native = None
+        if spec.native:
+            self._native = NativeBoot(spec, self._regions, self.places.flash, self.places.folder / "images")
+        self._image = image
+        self.power = Supervisor(
+            self.places, spec.chip.family, self._setup, usb=spec.console == "usb", radio=self._radio
+        )
         self.pins = self.power.world
         self.cable = self.power.cable
         self.flash = VmFlash(self.places, regions, self.power)
@@ -140,6 +157,8 @@ class VmBoard:
             os.close(self._lock)
             raise BoardError(f"another process runs the board in {self.places.folder}") from None
         self.places.log.write_bytes(b"")
+        if self._native:
+            self._native.flash_if_blank(self._image)
         if self._files:
             shutil.copytree(self._files, self.places.files, dirs_exist_ok=True)
         for line in self._lines:
@@ -157,6 +176,7 @@ class VmBoard:
             self._lock = None
 
     def _setup(self, cause: int) -> dict[str, object]:
+        image = self._native.start(soft=cause == SOFT_RESET) if self._native else None
         setup = vm_setup(
             self.places,
             chip=self.spec.chip.name,
@@ -164,7 +184,12 @@ class VmBoard:
             regions=self._regions,
             unique_id=self._unique_id,
             cause=cause,
+            hidden={IMAGE: image} if image else None,
+            partitions=self._native.table if self._native else None,
+            running=self._native.running if self._native else "",
         )
         for line in self._lines:
             setup |= line.setup()
+        if self._radio is not None:
+            setup |= self._radio.setup()
         return setup

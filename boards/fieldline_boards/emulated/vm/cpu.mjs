@@ -11,6 +11,7 @@ const CTRL_C = 3;
 const NO_INTERRUPT = -1;
 const STDIN_WAIT_US = 50000;
 const SHORTEST_NAP_MS = 5; // edges closer than this are delivered together, each with its own time
+const IMAGE = '.image'; // folder of what a native image has frozen into it: nativeboot.py
 const LISTEN_EVERY_MS = 20; // a program that only prints is looked in on so often
 
 const { setup, shared } = workerData;
@@ -37,19 +38,20 @@ pins.changed = schedulePulses;
 link.open(receive);
 link.post({ type: 'ready' });
 link.drain(); // how the world is, before any program looks
-if (runFile('boot.py') && !setup.raw) runFile('main.py');
+if (runFile('boot.py') && !setup.raw) runFile('main.py', setup.hidden[IMAGE]);
 state.scripts = false;
 if (state.app) {
   output.flush();
   output.cooked = false;
 } else enterRepl(setup.raw);
 
-// Runs a file of the board as MicroPython does at start; false where it raised.
-function runFile(name) {
-  if (!fs.existsSync(path.join(setup.folder, name))) return true;
+// Runs a file of the board as MicroPython does at start, one in its image first; false where it raised.
+function runFile(name, image) {
+  const inImage = image && fs.existsSync(path.join(image, name));
+  if (!inImage && !fs.existsSync(path.join(setup.folder, name))) return true;
   module.kbd_intr(CTRL_C);
   try {
-    vm.mp.runPython(`execfile('${name}')`);
+    vm.mp.runPython(`execfile('${inImage ? `/${IMAGE}/` : ''}${name}')`);
     return true;
   } catch (error) {
     if (error.name !== 'PythonError') throw error;

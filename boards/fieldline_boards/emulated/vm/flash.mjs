@@ -41,13 +41,13 @@ export class Operations {
 }
 
 export class Flash {
-  // `regions`: [{name, start, length}], start in the flash's own addresses; they follow each other in `file`.
+  // `regions`: [{start, length}], start in the flash's own addresses; they follow each other in `file`.
   constructor(file, regions, operations) {
     this.operations = operations;
     this.regions = [];
     let base = 0;
-    for (const { name, start, length } of regions) {
-      this.regions.push({ name, start, length, base });
+    for (const { start, length } of regions) {
+      this.regions.push({ start, length, base });
       base += length;
     }
     this.fd = fs.openSync(file, fs.existsSync(file) ? 'r+' : 'w+');
@@ -61,11 +61,6 @@ export class Flash {
     const inside = ({ start: from, length: size }) => start >= from && start + length <= from + size;
     const region = this.regions.find(inside);
     return region ? region.base + start - region.start : -1;
-  }
-
-  // Region by name (a partition's label), or null.
-  named(name) {
-    return this.regions.find((region) => region.name === name) ?? null;
   }
 
   read(at, into) {

@@ -95,9 +95,8 @@ export function hardware({ vm, clock, pins, flash, link, setup, halt, flushed })
 
     flash_begins: () => Math.min(0x7ffff000, ...flash.regions.map((region) => region.start)),
     flash_locate: (start, length) => flash.locate(start, length),
-    flash_named: (name) => flash.named(name)?.base ?? -1,
-    flash_length: (name) => flash.named(name)?.length ?? 0,
-    flash_start: (name) => flash.named(name)?.start ?? 0,
+    partitions: JSON.stringify(setup.partitions),
+    running: setup.running,
     flash_read: (at, address, length) => flash.read(at, memory(vm, address, length)),
     flash_program: (at, address, length) => flash.program(at, memory(vm, address, length).slice()),
     flash_erase: (at) => flash.erase(at),

@@ -5,7 +5,7 @@ Rules: one place for the names; both a board and a script are set up from here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,6 +76,18 @@ class Region:
     length: int
 
 
+Partition = tuple[int, int, int, int, str, int]
+"""Type, subtype, place in the file of the raw flash, length, label, address: a row of shims/esp32/_loader.py."""
+
+
+def placed(regions: Sequence[Region]) -> Iterator[tuple[int, Region]]:
+    """Regions, each with its place in the file of the raw flash, where they follow each other."""
+    base = 0
+    for region in regions:
+        yield base, region
+        base += region.length
+
+
 def vm_setup(
     places: Places,
     *,
@@ -85,9 +97,17 @@ def vm_setup(
     unique_id: bytes = bytes(8),
     cause: int = 1,
     hidden: Mapping[str, Path] | None = None,
+    partitions: Sequence[Partition] | None = None,
+    running: str = "",
 ) -> dict[str, object]:
-    """The start of every setup. `chip` is one of chips.CHIPS; `cause` is what machine.reset_cause() gives."""
+    """The start of every setup. `chip` is one of chips.CHIPS; `cause` is what machine.reset_cause() gives.
+
+    `partitions`: what esp32.Partition finds, a partition a region where it is not given; `running`: label of the one
+    that the loader started.
+    """
     known = CHIPS[chip]
+    if partitions is None:
+        partitions = [(1, 6, base, r.length, r.label, r.start) for base, r in placed(regions)]
     return {
         "modules": str(find_modules()),
         "heap": heap,
@@ -102,7 +122,9 @@ def vm_setup(
         "folder": str(places.files),
         "scratch": str(places.scratch),
         "hidden": {name: str(path) for name, path in (hidden or {}).items()},
-        "regions": [{"name": r.label, "start": r.start, "length": r.length} for r in regions],
+        "regions": [{"start": r.start, "length": r.length} for r in regions],
+        "partitions": partitions,
+        "running": running,
         "flash": str(places.flash),
         "operations": str(places.operations),
     }

@@ -13,6 +13,7 @@ from fieldline_boards.board import Tear
 from fieldline_boards.emulated.vm.cable import SerialCable
 from fieldline_boards.emulated.vm.line import ConsoleLine
 from fieldline_boards.emulated.vm.process import Ended, VmProcess
+from fieldline_boards.emulated.vm.radio import VmRadio
 from fieldline_boards.emulated.vm.setup import Places
 from fieldline_boards.emulated.vm.world import World
 from fieldline_boards.errors import BoardError
@@ -22,9 +23,10 @@ _LOG_SHOWN = 2000
 
 # machine.reset_cause() by how the chip started. The RP2040 resets itself only by its watchdog, so that
 # machine.reset() and deepsleep() look like it (ports/rp2/modmachine.c); its soft reset changes nothing.
+SOFT_RESET = 5  # of the ESP32 family: its boot loader has no part in it
 _CAUSES = {
     "rp2": {"power": 1, "hard": 3, "watchdog": 3, "deepsleep": 3},
-    "esp32": {"power": 1, "hard": 2, "watchdog": 3, "deepsleep": 4, "soft": 5},
+    "esp32": {"power": 1, "hard": 2, "watchdog": 3, "deepsleep": 4, "soft": SOFT_RESET},
 }
 _NO_CUT: tuple[int, Tear] = (0, "before")  # the operation, 0 is never; how it is torn
 
@@ -39,6 +41,7 @@ class Supervisor:
         setup: Callable[[int], dict[str, object]],
         *,
         usb: bool,
+        radio: VmRadio | None = None,
     ) -> None:
         self.starts: list[str] = []
         """How the chip started each time: "power", "soft", "hard", "watchdog", "deepsleep"."""
@@ -48,6 +51,7 @@ class Supervisor:
         self._causes = _CAUSES[chip]
         self._setup = setup
         self._usb = usb
+        self._radio = radio
         self._cut = _NO_CUT
         self._process: VmProcess | None = None
         self._line: ConsoleLine | None = None
@@ -167,16 +171,28 @@ class Supervisor:
             cause = self._causes.get(ended.why, cause)
 
     async def _run(self, setup: dict[str, object], line: ConsoleLine, how: str) -> Ended:
-        process = self._process = VmProcess(self.world.record)
+        process = self._process = VmProcess(self._event)
         await process.start(setup, line.chip_fd, self._places.log)
         self.world.connect(process.tell)
+        if self._radio is not None:
+            self._radio.connect(process.tell)
         if await process.ready():
             self.cable.power(True)
             async with self._started:
                 self.starts.append(how)
                 self._started.notify_all()
             self._up.set()
-        return await process.ended()
+        try:
+            return await process.ended()
+        finally:
+            if self._radio is not None:
+                self._radio.silence()
+
+    def _event(self, message: dict[str, Any]) -> None:
+        if message["type"] != "radio":
+            self.world.record(message)
+        elif self._radio is not None:
+            self._radio.command(message)
 
     def _order(self) -> dict[str, object]:
         """The cut that stands, for the chip."""

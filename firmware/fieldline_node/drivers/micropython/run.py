@@ -1,6 +1,8 @@
 """Runs the node on this board: the top loop, and what becomes of an exception that reaches it.
 
-The link is the console; where there is a file /wifi.json, it is Wi-Fi (wifi.py), and the console is for people.
+The link is the console; where there is a file /mesh.json, it is a Bluetooth mesh, or the board is a bridge to one and
+no node (mesh.py); else where there is a file /wifi.json, it is Wi-Fi (wifi.py). Then the console is for people.
+Where there is a /bthome.json, others hear the readings too (bthome.py).
 
 Rules: an exception is kept in the journal and the chip restarts; never is the node left standing. A development
 build stops for a person who asks for the REPL (wire.md 2.5), and has no watchdog, which would end that REPL.
@@ -21,11 +23,14 @@ from fieldline_node.faults import SAFE_PAUSE_MS, Faults
 from fieldline_node.journal import Journal
 from fieldline_node.links.serial import SerialLink
 from fieldline_node.node import make_node
-from fieldline_wire.codes import const
+from fieldline_wire.codes import KEY_REPORT_MS, SENSOR_NODE, const
 from fieldline_wire.update.codes import TRIAL
 
 _POLL_MS = const(10)  # looks for the REPL; at most 20, wire.md 2.5
 _WIFI_MS = const(50)  # a socket wakes nobody: so late is an answer at most
+_MESH_MS = const(10)  # nor does an advert: so much later a relay passes it on
+_MESH = "fieldline_node.drivers.micropython.mesh"  # in the builds of boards with Bluetooth alone
+_BTHOME = "fieldline_node.drivers.micropython.bthome"
 _WIFI = "fieldline_node.drivers.micropython.wifi"  # in the builds of boards with Wi-Fi alone
 
 
@@ -35,35 +40,43 @@ async def run(start: "tuple | None" = None) -> None:
     `start`: what the selector chose, (slot, state of the slot journal); None: no update is taken, as none would run.
     Releases of all ages are given it by the one main.py, so it may grow at its end alone.
     """
+    mesh = wifi = None
+    identity = (b"",)  # a bridge is nobody
     try:
-        identity = read_identity()
+        mesh = _load("/mesh.json", _MESH, "Mesh", "Bluetooth")
+    except IdentityError as error:
+        print("fieldline: %s. It talks over its cable" % error)
+    try:
+        if mesh is None or not mesh.is_bridge:
+            identity = read_identity()
     except IdentityError as error:
         print("fieldline: %s. Give it one: fieldline node install --identity" % error)
         return
     try:
-        wifi = _wifi(identity[0])
+        if mesh is None:
+            wifi = _load("/wifi.json", _WIFI, "make_link", "Wi-Fi", identity[0])
     except IdentityError as error:
         print("fieldline: %s. It talks over its cable" % error)
-        wifi = None
     hardware = Hardware(board.CHIP)
     if not board.DEVELOPMENT:
         hardware.start_watchdog()
     console = Console()
     console.open()
     try:
-        await _live(hardware, wifi, SerialLink(console), console, identity, start)
+        await _live(hardware, mesh, wifi, console, identity, start)
     finally:
         console.close()
 
 
-def _wifi(node: bytes):
-    """The link that /wifi.json asks for, None where there is none."""
-    if not _exists("/wifi.json"):
+def _load(path: str, module: str, name: str, what: str, *arguments):
+    """What `name` of `module` makes, None where the file that asks for it is not there."""
+    if not _exists(path):
         return None
     try:
-        return __import__(_WIFI, None, None, ("make_link",)).make_link(node)
+        make = getattr(__import__(module, None, None, (name,)), name)
     except ImportError:
-        raise IdentityError("/wifi.json is for a board with Wi-Fi") from None
+        raise IdentityError("%s is for a board with %s" % (path, what)) from None
+    return make(*arguments)
 
 
 def _exists(path: str) -> bool:
@@ -74,15 +87,24 @@ def _exists(path: str) -> bool:
     return True
 
 
-async def _live(
-    hardware: Hardware, wifi, cable: SerialLink, console: Console, identity: tuple, start
-) -> None:
+async def _live(hardware: Hardware, mesh, wifi, console: Console, identity, start) -> None:
     faults = None
+    cable = SerialLink(console)
     try:
         journal = Journal(find_region(board.CHIP, *board.FLASH_STATE))
         journal.mount()
         faults = Faults(journal)
         faults.load()
+        if mesh is not None and mesh.is_bridge:
+            app, cable = mesh.bridge(hardware, console, board.NAME)
+            await _steps(hardware, app, cable, cable, console)
+            return
+        link = wifi or cable
+        if mesh is not None:
+            try:
+                link = mesh.link(journal, hardware)
+            except IdentityError as error:
+                print("fieldline: %s. It talks over its cable" % error)
         outbox = find_region(board.CHIP, *board.FLASH_OUTBOX)
         updates = None
         if start is not None and (start[1] == TRIAL or _exists("/trust.bin")):
@@ -92,17 +114,34 @@ async def _live(
             if updates.state == TRIAL:
                 faults.trial = True
                 hardware.start_watchdog()  # the selector did: a development build in its trial has one too
-        app = make_node(board, hardware, wifi or cable, journal, faults, outbox, identity, updates)
-        while not _break_asked(hardware, cable):
-            wait = app.step(hardware.now_ms())
-            if wifi:
-                cable.poll(hardware.now_ms())
-                wait = min(wait, _WIFI_MS)
-            await console.rest(_POLL_MS if cable.break_near() else wait)
+        app = make_node(board, hardware, link, journal, faults, outbox, identity, updates)
+        if hasattr(link, "report_ms"):
+            app.settings.set_default(SENSOR_NODE, KEY_REPORT_MS, link.report_ms)
+        try:
+            app.shown = _load("/bthome.json", _BTHOME, "make_beacon", "Bluetooth", link)
+        except IdentityError as error:
+            print("fieldline: %s" % error)
+        await _steps(hardware, app, link, cable, console)
     except Exception as error:  # noqa: BLE001 - the top loop
         sys.print_exception(error)
         if not await _stopped(hardware, cable, faults, error):
             hardware.restart()
+
+
+async def _steps(hardware: Hardware, app, link, cable: SerialLink, console: Console) -> None:
+    """Runs the app until a person asks for the REPL."""
+    work = getattr(link, "work", None)  # a mesh's: others' adverts wait for no app
+    due = 0
+    while not _break_asked(hardware, cable):
+        now = hardware.now_ms()
+        if work is None or now >= due or link.stirred:
+            due = app.step(now) + hardware.now_ms()
+            now = hardware.now_ms()
+        wait = max(0, due - now)
+        if link is not cable:
+            cable.poll(now)
+            wait = min(wait, _WIFI_MS if work is None else min(work(now), _MESH_MS))
+        await console.rest(_POLL_MS if cable.break_near() else wait)
 
 
 async def _stopped(hardware: Hardware, link: SerialLink, faults: "Faults | None", error: Exception) -> bool:

@@ -13,6 +13,7 @@ from fieldline_wire.update.standing import blank, root_facts, status
 from fieldline_wire.update.trust import unpack_trust
 
 TRUST = "/trust.bin"
+_NATIVE = "fieldline_node.drivers.micropython.native"  # in the builds of native images alone
 
 
 class Who:
@@ -20,11 +21,11 @@ class Who:
 
     __slots__ = ("abi", "board", "component", "node", "token_key")
 
-    def __init__(self, node: bytes, board: str, token_key: bytes) -> None:
+    def __init__(self, node: bytes, board: str, token_key: bytes, component: int) -> None:
         self.node = node
         self.board = board
         self.token_key = token_key
-        self.component = 0
+        self.component = component
         self.abi = sys.implementation._mpy  # pyright: ignore[reportAttributeAccessIssue]
 
 
@@ -33,10 +34,10 @@ class UpdatePort:
 
     __slots__ = ("_document", "_update", "_vendor", "journal", "slots", "switch", "who")
 
-    def __init__(self, who: Who, document: bytes, update, slots, random) -> None:
+    def __init__(self, who: Who, document: bytes, update, slots, random, switch=None) -> None:
         self.who = who
         self.slots = slots
-        self.switch = None
+        self.switch = switch
         self._document = document
         self._update = update
         version, self._vendor = root_facts(document)
@@ -45,6 +46,8 @@ class UpdatePort:
         record = self.journal.record
         if record is None:
             record = blank(random(8), version)
+            if switch is not None:  # a native image runs from one of the two, also when it came by cable
+                record.active = switch.running  # pyright: ignore[reportAttributeAccessIssue]
             self.journal.write(record)
 
     def status(self):
@@ -79,4 +82,9 @@ def open_updates(board, node: bytes, random) -> "UpdatePort | None":
         print("fieldline: %s: %s" % (TRUST, error))
         return None
     region = find_region(board.CHIP, *board.FLASH_UPDATE)
-    return UpdatePort(Who(node, board.NAME, token_key), document, region, open_slots(board), random)
+    who = Who(node, board.NAME, token_key, board.COMPONENT)
+    if not board.COMPONENT:
+        return UpdatePort(who, document, region, open_slots(board), random)
+    native = __import__(_NATIVE, None, None, ("Loader",))
+    loader = native.Loader(__import__("esp32"))
+    return UpdatePort(who, document, region, native.open_native(board, loader), random, loader)

@@ -7,7 +7,7 @@ disagrees. The values are facts of the specification; nothing in here was made b
 from binascii import hexlify, unhexlify
 
 from fieldline_wire.errors import PeerError
-from fieldline_wire.mesh import beacon, crypto, lower, proxy
+from fieldline_wire.mesh import announce, beacon, crypto, lower, proxy
 from fieldline_wire.mesh.keys import AppKey, ApplicationKey, NetworkKey, Subnet, virtual_address
 from fieldline_wire.mesh.network import NetworkPdu, clear, decode, encode
 from fieldline_wire.mesh.provisioning.device import Device
@@ -180,18 +180,18 @@ def _beacons(case, aes):
     data = unhexlify(case["data"])
     kind = case["kind"]
     if kind == "unprovisioned":
-        said = beacon.Unprovisioned(unhexlify(case["uuid"]), case["oob"], unhexlify(case["uri_hash"]))
+        said = announce.Unprovisioned(unhexlify(case["uuid"]), case["oob"], unhexlify(case["uri_hash"]))
         same(said.to_bytes(), data)
-        same(beacon.Unprovisioned.from_bytes(data), said)
+        same(announce.Unprovisioned.from_bytes(data), said)
         return
     if kind == "provisioning":
-        same(beacon.provisioning_service_data(unhexlify(case["uuid"]), case["oob"]), data)
+        same(announce.provisioning_service_data(unhexlify(case["uuid"]), case["oob"]), data)
         return
     key = NetworkKey(aes, unhexlify(case["net_key"]))
     if kind == "proxy_network":
-        same(beacon.network_service_data(key), data)
+        same(announce.network_service_data(key), data)
     elif kind == "proxy_node":
-        same(beacon.node_service_data(key, case["address"], unhexlify(case["random"])), data)
+        same(announce.node_service_data(key, case["address"], unhexlify(case["random"])), data)
     else:
         same(beacon.secure(key, case["flags"], case["iv_index"]), data)
         same(beacon.read_secure(key, data), beacon.SecureNetwork(case["flags"], case["iv_index"]))
@@ -267,7 +267,7 @@ def _provisioning(case, aes):
         lambda size: prov,
         b"",
         from_provisioner,
-        lambda elements: _given(case),
+        lambda elements, key: _given(case),
         lambda now, data, key: ends.append((data, hexed(key))),
         lambda now, why: ends.append(why),
     )
@@ -331,7 +331,7 @@ def _links(case, aes):
         lambda size: prov,
         b"",
         near.send,
-        lambda elements: _given(case),
+        lambda elements, key: _given(case),
         lambda now, data, key: near.close(now, 0),
         lambda now, why: ends.append(why),
     )

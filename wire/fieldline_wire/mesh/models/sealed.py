@@ -36,8 +36,10 @@ _COUNTER_WINDOW = const(0x4000)  # a short counter is understood this far from t
 
 _DATA = const(1)
 _IN_FULL = const(2)
+_HEARD_STATUS = const(4)
 _DATA_CODE = 0xC1FFFF
 _IN_FULL_CODE = 0xC2FFFF
+_HEARD_GET_CODE = 0xC3FFFF
 _KIND_FULL = const(0)
 _KIND_FRAGMENT = const(1)
 _SHORT = const(0x80)
@@ -122,7 +124,7 @@ class SealedModel(Model):
     """`received(now, address, sealed)` takes a message. `max_peers` bounds who is remembered."""
 
     company = COMPANY
-    OPCODES = (_DATA_CODE, _IN_FULL_CODE)
+    OPCODES: "tuple[int, ...]" = (_DATA_CODE, _IN_FULL_CODE, _HEARD_GET_CODE)
 
     def __init__(
         self, model_id: int, received: "Callable[[int, int, bytes], None]", max_peers: int, key_index: int = 0
@@ -161,8 +163,22 @@ class SealedModel(Model):
         peer = self.peers.get(address)
         return 0 if peer is None else len(peer.queue) + (peer.flight is not None)
 
+    def drop(self, now: int, address: int) -> None:
+        """Takes back what is queued or under way to `address`."""
+        peer = self.peers.get(address)
+        if peer is not None:
+            peer.queue = []
+            if peer.flight is not None:
+                assert self.node is not None
+                self.node.transport.cancel(now, peer.flight)
+                peer.flight = None
+                peer.ours = None
+
     def receive(self, now: int, message: "Access", code: int, data: bytes) -> "bytes | None":
-        """Data, or the wish to have one in full."""
+        """Data, the wish to have one in full, or the question whom we hear."""
+        if code == _HEARD_GET_CODE:
+            assert self.node is not None
+            return vendor_opcode(_HEARD_STATUS, COMPANY) + self.node.network.heard.report()
         if len(data) < 2:
             raise PeerError("a sealed model's message of %d bytes" % len(data))
         peer = self._peer(now, message.src)

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 
 class Provisioner:
-    """One attempt. `data(elements)` gives the Data for a device of so many elements; `static` its OOB value.
+    """One attempt. `data(elements, device_key)` gives the Data for a device of so many elements, whose key it may
+    have to store first: from when the Data is sent the device may be a node. `static`: the device's OOB value.
 
     `done(now, data, device_key)` when the device says it is complete; `failed(now, why)` when it is not.
     """
@@ -31,7 +32,7 @@ class Provisioner:
         random: "Callable[[int], bytes]",
         static: bytes,
         send: "Callable[[int, bytes], None]",
-        data: "Callable[[int], Data]",
+        data: "Callable[[int, bytes], Data]",
         done: "Callable[[int, Data, bytes], None]",
         failed: "Callable[[int, str], None]",
     ) -> None:
@@ -108,7 +109,7 @@ class Provisioner:
         if data == self._random or not same(right, self._theirs):
             raise PeerError("the device's confirmation is wrong: another device, or another OOB value")
         self._secrets.randoms(self._random, data)
-        self._given = self._data(self._elements)
+        self._given = self._data(self._elements, self._secrets.device_key())
         self._expected = pdus.COMPLETE
         self._send(now, bytes((pdus.DATA,)) + self._secrets.seal(self._given.to_bytes()))
 

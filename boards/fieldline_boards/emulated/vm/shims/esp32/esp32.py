@@ -1,31 +1,32 @@
-"""esp32 of the emulated VM: Partition (data partitions by label) and the chip's temperature."""
+"""esp32 of the emulated VM: Partition over the board's raw flash (_loader.py), and the chip's temperature."""
+
+import json
 
 import _hw
-from _flashdev import Region
+import _loader
+from uctypes import addressof
 
 
-class Partition(Region):
-    BOOT = 0
-    RUNNING = 1
-    TYPE_APP = 0
-    TYPE_DATA = 1
+class _Flash:
+    def readinto(self, at, buffer):
+        _hw.flash_read(at, addressof(buffer), len(buffer))
 
-    def __init__(self, label):
-        base = _hw.flash_named(label) if isinstance(label, str) else -1
-        if base < 0:
-            raise OSError(2)  # ENOENT
-        super().__init__(base, _hw.flash_length(label), 1)
-        self._label = label
+    def program(self, at, data):
+        _hw.flash_program(at, addressof(data), len(data))
 
-    def info(self):
-        return (1, 0x06, _hw.flash_start(self._label), self._length, self._label, False)
+    def erase(self, sector):
+        _hw.flash_erase(sector * _loader.SECTOR)
 
-    @staticmethod
-    def find(type=0, subtype=0xFF, label=None, block_size=4096):
-        if type != Partition.TYPE_DATA or label is None or _hw.flash_named(label) < 0:
-            return []
-        return [Partition(label)]
 
+def _chip():
+    chip = _loader.Chip(_Flash(), [tuple(row) for row in json.loads(_hw.partitions)])
+    for row in chip.table:
+        if row[4] == _hw.running:  # the loader of the emulation started it
+            chip.running = row
+    return chip
+
+
+Partition = _loader.partition_class(_chip())
 
 # The first ESP32 gives Fahrenheit, all others have mcu_temperature (ports/esp32/modesp32.c).
 if _hw.model == "esp32":
