@@ -39,7 +39,9 @@ def main(argv: list[str]) -> int:
     add = add_command(
         parts, "add", _add, "give a node an address and a key; its record goes to stdout", EPILOG
     )
-    add.add_argument("node", help="its id, 16 hexadecimal digits")
+    add.add_argument(
+        "nodes", nargs="+", metavar="node", help="its id, 16 hexadecimal digits; several: a line each"
+    )
     remove = add_command(parts, "remove", _remove, "forget a member (it still has the network's key)", EPILOG)
     remove.add_argument("address", help="four hexadecimal digits, or the node's id")
     add_parsers(parts)
@@ -57,28 +59,37 @@ def _new(words: argparse.Namespace) -> int:
 
 def _add(words: argparse.Namespace) -> int:
     folder = config.load(words.config).mesh
+    ids = [_node_id(text) for text in words.nodes]
+    with network.changing(folder):
+        mesh = network.load(folder)
+        added = []
+        for node in ids:
+            if mesh.member(node) is not None:
+                raise UsageError(f"{node} is in the mesh; `fieldline mesh remove` it first")
+            added.append(Member(mesh.free_address(), os.urandom(16), node))
+            mesh = mesh.with_member(added[-1])
+        network.save(folder, mesh)
+    for member in added:
+        record = {
+            "address": f"{member.address:04x}",
+            "device_key": member.device_key.hex(),
+            "net_key": mesh.net_key.hex(),
+            "app_key": mesh.app_key.hex(),
+            "iv_index": mesh.iv_index,
+            "gateway": f"{GATEWAY:04x}",
+        }
+        print(json.dumps(record))
+    return 0
+
+
+def _node_id(text: str) -> str:
     try:
-        node = bytes.fromhex(words.node)
+        node = bytes.fromhex(text)
     except ValueError:
         node = b""
     if len(node) != NODE_BYTES:
-        raise UsageError(f"{words.node!r} is no node's id of {2 * NODE_BYTES} hexadecimal digits")
-    with network.changing(folder):
-        mesh = network.load(folder)
-        if mesh.member(node.hex()) is not None:
-            raise UsageError(f"{node.hex()} is in the mesh; `fieldline mesh remove` it first")
-        member = Member(mesh.free_address(), os.urandom(16), node.hex())
-        network.save(folder, mesh.with_member(member))
-    record = {
-        "address": f"{member.address:04x}",
-        "device_key": member.device_key.hex(),
-        "net_key": mesh.net_key.hex(),
-        "app_key": mesh.app_key.hex(),
-        "iv_index": mesh.iv_index,
-        "gateway": f"{GATEWAY:04x}",
-    }
-    print(json.dumps(record))
-    return 0
+        raise UsageError(f"{text!r} is no node's id of {2 * NODE_BYTES} hexadecimal digits")
+    return node.hex()
 
 
 def _remove(words: argparse.Namespace) -> int:

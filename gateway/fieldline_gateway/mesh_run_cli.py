@@ -87,14 +87,14 @@ def _nodes(words: argparse.Namespace) -> int:
     table = Table(title="mesh" if running else "mesh (no gateway runs: what the files say)")
     columns = ("address", "node", "heard", "hops", "ttl", "relay", "hears", "not set yet")
     for column in columns:
-        table.add_column(column, no_wrap=column != "not set yet")
+        table.add_column(column, no_wrap=column in ("address", "node", "hops", "ttl", "hears"))
     for row in rows:
         if not running:
             table.add_row(row["address"], row["node"], "", "", "", row["relay_mode"], "", "")
             continue
         table.add_row(
             *(row["address"], row["node"], _heard(row), _text(row["hops"]), _text(row["ttl"]), _relays(row)),
-            *(_text(row["hears"]), ", ".join(filter(None, [*row["open"], row["error"]]))),
+            *(_text(row["hears"]), _lacks(row)),
         )
     Console().print(table)
     return 0
@@ -109,6 +109,14 @@ def _heard(row: dict[str, Any]) -> str:
     if row["heard_s"] is None:
         return "never"
     return f"{row['heard_s']:.0f} s ago{', LOST' if row['lost'] else ''}"
+
+
+def _lacks(row: dict[str, Any]) -> str:
+    """What is asked next, how much besides, and how the last question went."""
+    if not row["open"]:
+        return ""
+    first, *others = row["open"]
+    return str(row["error"] or first) + (f" and {len(others)} more" if others else "")
 
 
 def _relays(row: dict[str, Any]) -> str:

@@ -51,7 +51,10 @@ async def test_what_a_node_confirmed_is_not_asked_again_by_the_next_gateway(tmp_
             await until(line.all_set)
             await until(lambda: all(line.state(number).hops for number in range(2)))
             await until(lambda: line.all_set() and all(len(line.state(n).hops) == 8 for n in range(2)))
-        saved = (tmp_path / "mesh" / "members.json").read_text()
+            saved = (tmp_path / "mesh" / "members.json").read_text()  # before its orderly end
+            for number in range(2):
+                kept = json.loads(saved)[f"{FIRST + number:04x}"]["confirmed"]
+                assert kept == line.state(number).known.confirmed
         line.links = again = line.make_links()
         async with running(again):
             await until(lambda: all(line.state(number).hops for number in range(2)))

@@ -42,24 +42,36 @@ def view(links: Links, on: set[int], **more: object) -> View:
 SQUARE = both((1, 2), (1, 3), (2, 3), (2, 4), (3, 4), (4, 5), (3, 5))
 
 
-def test_who_has_told_nothing_relays() -> None:
+def test_while_somebody_is_missed_who_has_told_nothing_relays_and_none_goes() -> None:
     plan = RelayPlan()
-    plan.look(0, view(SQUARE, set(), told=frozenset()))
+    plan.look(0, view(SQUARE, set(), told=frozenset(), missed=True))
     assert plan.relays == {2, 3, 4, 5}
+    for beat in range(5 * SETTLE):
+        plan.look(beat, view(SQUARE, plan.relays, missed=True))
+        assert plan.relays == {2, 3, 4, 5}
+    star = both((1, 2), (1, 3), (1, 4), (1, 5), (2, 3))
+    for beat in range(5 * SETTLE, 10 * SETTLE):
+        plan.look(beat, view(star, set(plan.relays)))
+    assert plan.relays < {2, 3, 4, 5}
+    plan = RelayPlan()
+    plan.look(0, view(both((1, 2), (1, 3)), set(), told=frozenset()))
+    assert not plan.relays, "nobody is missed"
 
 
-def test_an_idle_relay_goes_after_a_while_one_at_a_time_and_no_sooner() -> None:
+def test_an_idle_relay_goes_after_a_while_some_at_a_time_and_no_sooner() -> None:
     links = both((1, 2), (1, 3), (1, 4), (1, 5))
     plan = RelayPlan({2, 3, 4, 5})
     for beat in range(SETTLE):
         plan.look(beat, view(links, plan.relays))
         assert plan.relays == {2, 3, 4, 5}
     on = set(plan.relays)
-    for number in range(4):
+    for number in range(3):
         plan.look(SETTLE + number, view(links, on))
-        assert len(on - plan.relays) == 1
+        assert 1 <= len(on - plan.relays) <= 2
+        before = set(plan.relays)
         plan.look(SETTLE + number, view(links, on, unsure=frozenset(on - plan.relays)))
-        on = set(plan.relays)
+        assert plan.relays == before, "the last ones have not confirmed"
+        on = before
     assert not on
 
 
@@ -76,11 +88,13 @@ def test_a_relay_that_is_needed_now_and_then_does_not_flap() -> None:
 
 
 def test_no_relay_goes_before_the_new_one_has_confirmed() -> None:
-    links = both((1, 2), (1, 3), (1, 5), (2, 5), (3, 5), (2, 3), (3, 4))  # 4 was carried from 5 to 3
-    plan, on = RelayPlan({5}), {5}
+    links = both((1, 3), (1, 5), (3, 4))  # 4 was carried from 5 to 3
+    plan = RelayPlan({5})
     for beat in range(3 * SETTLE):
-        plan.look(beat, view(links, on))
+        plan.look(beat, view(links, {5}))
         assert {3, 5} <= plan.relays, "3 has not confirmed"
+    plan.look(3 * SETTLE, view(links, {3, 4, 5}))
+    assert 5 not in plan.relays and 3 in plan.relays
 
 
 def test_no_relay_goes_while_a_node_has_too_short_a_ttl() -> None:
@@ -187,7 +201,7 @@ async def test_superfluous_relays_go_and_a_lost_one_is_replaced(tmp_path: Path) 
         line.places[id(line.node(number))] = place
     async with line.room, running(line.links):
         await until(line.all_set, 40)
-        assert line.relays() == {0, 1, 2, 3}, "while nobody has told whom it hears"
+        assert {0, 1, 2} <= line.relays(), "while node 3 was missed, and nobody had told whom it hears"
         await until(lambda: line.relays() < {0, 1, 2} and len(line.relays()) == 2, 40)
         carrier = min(line.relays())
         line.off(carrier)

@@ -2,7 +2,8 @@
 
 Rules: what a node confirmed stands in the book, so that a gateway that was killed asks no more than what was under
 way, and to ask again is harmless. Who does not answer is asked ever more rarely, and at once when it is heard. The
-order is that of need: AppKey and bindings first, so that it can speak; then TTL and heartbeats; relay last.
+order is that of need: AppKey and bindings first, so that it can speak; then TTL and heartbeats; relay last, but first
+while a member is missed that may be behind it.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ RETRANSMIT = 1, 1
 """Relay Retransmit: one more copy, 20 ms later (docs/mesh.md 8)."""
 FEATURE_RELAY = 1
 
-Desired = Callable[[MemberState], tuple[int, bool]]
-"""Gives the Default TTL that a member is to have, and whether it is to relay."""
+Desired = Callable[[MemberState], tuple[int, bool, bool]]
+"""Gives the Default TTL that a member is to have, whether it is to relay, and whether that comes first."""
 
 
 class Configurator:
@@ -55,10 +56,10 @@ class Configurator:
         wanted = [messages.composition(), messages.app_key(self._app_key)]
         with suppress(PeerError):
             wanted += messages.bindable(state.address, Page.from_bytes(known.composition))
-        ttl, relays = self._desired(state)
+        ttl, relays, first = self._desired(state)
         wanted.append(messages.default_ttl(ttl))
         wanted.append(messages.heartbeat(GATEWAY, self._heartbeat_log, ttl, FEATURE_RELAY))
-        wanted.append(messages.relay(relays, *RETRANSMIT))
+        wanted.insert(0 if first else len(wanted), messages.relay(relays, *RETRANSMIT))
         return [one for one in wanted if known.confirmed.get(one.name) != one.value]
 
     def stir(self, address: int) -> None:

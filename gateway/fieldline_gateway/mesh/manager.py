@@ -21,7 +21,7 @@ from fieldline_gateway.mesh.errors import NetworkFileError
 from fieldline_gateway.mesh.members import MemberState
 from fieldline_gateway.mesh.model import GatewayModel
 from fieldline_gateway.mesh.network import GATEWAY, ON, Network
-from fieldline_gateway.mesh.relays import RelayPlan, View
+from fieldline_gateway.mesh.relays import HOLD, RelayPlan, View
 from fieldline_gateway.mesh.station import WIDE_TTL, Station, now_ms
 from fieldline_gateway.mesh.thinning import Links
 from fieldline_wire.mesh.network import NetworkPdu
@@ -132,8 +132,8 @@ class Manager:
             for address, state in states.items()
             for number in range(state.member.elements)
         }
-        relays = {address for address, state in states.items() if state.relay is not False}
-        self._plan.relays |= relays - self._plan.hops.keys()
+        if self._config.choose_relays:  # what relays goes on until more is known
+            self._plan.relays |= {address for address, state in states.items() if state.relay}
 
     def _end(self, address: int) -> None:
         task = self._tasks.pop(address, None)
@@ -159,9 +159,10 @@ class Manager:
         state = self.states.get(address)
         return state.key if state is not None else None
 
-    def _desired(self, state: MemberState) -> tuple[int, bool]:
+    def _desired(self, state: MemberState) -> tuple[int, bool, bool]:
         ttl = WIDE_TTL if state.lost else state.wanted_ttl(self._plan.hops.get(state.address), WIDE_TTL)
-        return ttl, self.wants_relay(state.address)
+        relays = self.wants_relay(state.address)
+        return ttl, relays, relays and any(self._missed(one) for one in self.states.values())
 
     # --- what is heard
 
@@ -245,6 +246,11 @@ class Manager:
                 marks.append(state.lost_at + self._beat_ms * (1 << age.bit_length() - 1))
         return max(mark for mark in marks if mark <= now)
 
+    def _missed(self, state: MemberState) -> bool:
+        """Whether it is not heard, and not for so long that it counts as switched off."""
+        since = state.lost_at if state.lost else state.since
+        return (state.lost or not state.heard_at) and now_ms() - since < HOLD * self._beat_ms
+
     def _choose(self) -> None:
         roots = frozenset(self._station.roots())
         if not roots:
@@ -263,6 +269,7 @@ class Manager:
                     on=frozenset(one for one, state in states.items() if state.relay),
                     unsure=frozenset(one for one, state in states.items() if state.relay is None),
                     ttls={one: state.ttl or 0 for one, state in states.items()},
+                    missed=any(self._missed(state) for state in states.values()),
                     sighted=frozenset(one for one, state in states.items() if state.lost) & links.keys(),
                     links=links,
                     roots=roots,

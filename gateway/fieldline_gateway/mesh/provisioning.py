@@ -18,7 +18,7 @@ from fieldline_gateway.mesh import network
 from fieldline_gateway.mesh.aes import Aes
 from fieldline_gateway.mesh.ecdh import EcdhKeyPair
 from fieldline_gateway.mesh.errors import NetworkFileError, ProxyError
-from fieldline_gateway.mesh.gatt import PROVISIONING, connected
+from fieldline_gateway.mesh.gatt import PROVISIONING, Bluetooth
 from fieldline_gateway.mesh.network import Member
 from fieldline_gateway.mesh.station import Station, now_ms
 from fieldline_wire.errors import PeerError
@@ -57,12 +57,12 @@ class Provisioning:
     """`joined` is called when network.json has a new member."""
 
     def __init__(
-        self, station: Station, folder: Path, joined: Callable[[], None], backend: Any = None
+        self, station: Station, folder: Path, joined: Callable[[], None], bluetooth: Bluetooth
     ) -> None:
         self._station = station
         self._folder = folder
         self._joined = joined
-        self._backend = backend
+        self._bluetooth = bluetooth
         self._devices: dict[bytes, dict[str, Any]] = {}
         self._link: Link | None = None
         self._task: asyncio.Task[None] | None = None
@@ -181,7 +181,10 @@ class Provisioning:
                 attempt.receive(now_ms(), found[1])
 
         try:
-            async with asyncio.timeout(GATT_S), connected(address, heard, self._backend, PROVISIONING) as way:
+            async with (
+                asyncio.timeout(GATT_S),
+                self._bluetooth.connected(address, heard, PROVISIONING) as way,
+            ):
                 attempt.begin(_PbGatt(way), self._joined)
                 attempt.start(now_ms())
                 carrying = asyncio.create_task(way.carry())

@@ -1,9 +1,9 @@
 """Which nodes relay from now on: thinning at run time, without flapping and without a gap.
 
-Rules: pure: what is known goes in, what is wanted comes out. A relay that is missed is wanted at once. One that is
-not needed any more goes when that was so for SETTLE heartbeats, when every new one has confirmed, one at a time, and
-when every node is reached without it at the TTL that it has. Who has told nothing yet relays: what lies behind
-it is not known. What a person said is kept.
+Rules: pure: what is known goes in, what is wanted comes out. A relay that is needed is wanted at once. Those that
+are not needed any more go when that was so for SETTLE heartbeats, when every new one has confirmed, some at a time,
+and when every node is reached without them at the TTL that it has. While a member is missed no relay goes, and who
+has told nothing yet relays, for it may be behind any; for HOLD heartbeats. What a person said is kept.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 
-from fieldline_gateway.mesh.network import AUTO, OFF, ON
+from fieldline_gateway.mesh.network import OFF, ON
 from fieldline_gateway.mesh.thinning import Links, choose, reach, usable
 
 SETTLE = 8
 """Heartbeats for which a relay is not needed before it goes: in so many every node tells anew whom it hears."""
+HOLD = 64
+"""Heartbeats for which a member that is not heard keeps all relays: after them it counts as switched off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,8 @@ class View:
     """Default TTL, as each has confirmed."""
     links: Links
     roots: frozenset[int]
+    missed: bool = False
+    """A member has not been heard for less than HOLD heartbeats."""
     sighted: frozenset[int] = frozenset()
     """Lost ones that somebody hears: they are to be reached, and can relay nothing."""
 
@@ -61,7 +65,7 @@ class RelayPlan:
         never = {one for one, mode in view.modes.items() if mode == OFF} | view.sighted
         forced = {one for one, mode in view.modes.items() if mode == ON}
         found = choose(links, view.roots, view.on | forced, never=never)
-        blind = (view.alive - view.told) | (found.unreachable & view.alive)
+        blind = view.alive - view.told if view.missed else frozenset()
         wanted = ((found.relays | blind) - never) | forced
         self.hops = dict(found.hops)
         self.relays &= view.modes.keys()
@@ -72,18 +76,17 @@ class RelayPlan:
     def _let_go(self, now: float, view: View, links: Links, wanted: Set[int], coming: bool) -> None:
         spare = (self.relays - wanted) & view.alive
         self._idle = {one: self._idle.get(one, now) for one in spare}
-        if coming or view.unsure & view.alive:
+        if coming or view.missed or view.unsure & view.alive:
             return
         around = usable(links, view.roots)
-        before = reach(around, view.roots, view.on)
+        before = reach(around, view.roots, view.on).keys() & view.alive
+        left, most = set(view.on), len(spare) // 4 + 1
         for one in sorted(spare, key=lambda one: (self._idle[one], one)):
-            if view.modes[one] == AUTO:
-                after = reach(around, view.roots, view.on - {one})
-                if now - self._idle[one] < SETTLE or any(
-                    node not in after or view.ttls.get(node, 0) < after[node]
-                    for node in before
-                    if node in view.alive
-                ):
-                    continue
-            self.relays.discard(one)
-            return
+            after = reach(around, view.roots, left - {one})
+            is_safe = all(node in after and view.ttls.get(node, 0) >= after[node] for node in before)
+            if view.modes[one] == OFF or (is_safe and now - self._idle[one] >= SETTLE):
+                self.relays.discard(one)
+                left.discard(one)
+                most -= 1
+            if not most:
+                return

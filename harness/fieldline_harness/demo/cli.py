@@ -36,6 +36,7 @@ EPILOG = """examples:
   fieldline demo --broker mqtt://192.0.2.7:1883       to a broker of yours
   fieldline demo --seconds 30 --plain                 for scripts: lines instead of a live table
   fieldline demo --fresh                              forget what earlier demos left
+  fieldline demo --bearer mesh --seconds 120          eight nodes over Bluetooth mesh, one is carried away
 """
 
 
@@ -51,6 +52,8 @@ def main(argv: list[str]) -> int:
     if words.fresh:
         shutil.rmtree(folder, ignore_errors=True)
     try:
+        if words.bearer == "mesh":
+            return asyncio.run(_run_mesh(folder / "mesh", words.broker, words.seconds, console))
         return asyncio.run(_run(folder, words.broker, words.seconds, words.plain, console))
     except (BoardError, GatewayError, RuntimeError) as error:
         return _fail(str(error), 1)
@@ -70,19 +73,42 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--dir", type=Path, default=_default_folder(), help="what is kept (default: %(default)s)"
     )
+    parser.add_argument(
+        "--bearer",
+        choices=("serial", "mesh"),
+        default="serial",
+        help="mesh: eight nodes in a line over a simulated air, one of which is killed and carried away;"
+        " the exit status tells whether a reading is missing",
+    )
     parser.add_argument("--fresh", action="store_true", help="begin anew: forget what is kept")
     parser.add_argument(
-        "--seconds", type=float, default=0, help="stop by itself after so long (default: never)"
+        "--seconds",
+        type=float,
+        default=0,
+        help="stop by itself after so long (default: never); with --bearer mesh at the latest then",
     )
     parser.add_argument("--plain", action="store_true", help="a line a second instead of a live table")
     return parser
 
 
-async def _run(folder: Path, broker: str | None, seconds: float, plain: bool, console: Console) -> int:
+async def _run_mesh(folder: Path, broker: str | None, seconds: float, console: Console) -> int:
+    from fieldline_harness.demo import mesh_show
+
+    stop = _told_to_stop()
+    return await mesh_show.run(folder, broker, f"127.0.0.1:{_free_port()}", seconds, stop, console)
+
+
+def _told_to_stop() -> asyncio.Event:
+    """Set by Ctrl-C and SIGTERM."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+async def _run(folder: Path, broker: str | None, seconds: float, plain: bool, console: Console) -> int:
+    stop = _told_to_stop()
     crew = make_crew(folder, console.print)
     listen = f"127.0.0.1:{_free_port()}"
     gateway = GatewayProcess(folder / "gateway", [Path(m.board.port) for m in crew], broker, listen)

@@ -53,7 +53,7 @@ def make_crew(folder: Path, say: Callable[[str], None]) -> list[Member]:
         node = bytes.fromhex("feed0000000000") + bytes([number])
         home = folder / "boards" / fan.name
         home.mkdir(parents=True, exist_ok=True)
-        key = _kept_key(home / "key")
+        key = kept_key(home / "key")
         identity = home / "files" / "identity.bin"
         identity.parent.mkdir(exist_ok=True)
         write_private(identity, make_identity(node, 0, key))
@@ -77,7 +77,8 @@ async def turn(member: Member, started: float) -> None:
         await asyncio.sleep(UPDATE_S)
 
 
-def _kept_key(path: Path) -> bytes:
+def kept_key(path: Path) -> bytes:
+    """The key in a file that only its owner reads; drawn where there is none."""
     if not path.exists():
         write_private(path, secrets.token_bytes(KEY_BYTES))
     return path.read_bytes()

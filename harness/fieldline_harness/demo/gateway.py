@@ -23,15 +23,21 @@ FIELDLINE = (sys.executable, "-m", "fieldline_cli.main")
 
 
 class GatewayProcess:
-    """`fieldline gateway run` while entered. `broker`: an MQTT URL, or None for the gateway's own listener."""
+    """`fieldline gateway run` while entered. `broker`: an MQTT URL, or None for the gateway's own listener.
 
-    def __init__(self, folder: Path, ports: list[Path], broker: str | None, listen: str) -> None:
+    `more`: tables of the configuration beside those.
+    """
+
+    def __init__(
+        self, folder: Path, ports: list[Path], broker: str | None, listen: str, more: str = ""
+    ) -> None:
         self.folder = folder
         self.config = folder / "gateway.toml"
         self.log = folder / "gateway.log"
         self._ports = ports
         self._broker = broker
         self._listen = listen
+        self._more = more
         self._process: asyncio.subprocess.Process | None = None
 
     def write_config(self) -> None:
@@ -42,8 +48,21 @@ class GatewayProcess:
             text += f'[[sink]]\nkind = "json"\nurl = {json.dumps(self._broker)}\n'
         else:
             text += f"[listener]\nbind = {json.dumps(self._listen)}\n"
+        text += f"\n{self._more}"
         self.folder.mkdir(parents=True, exist_ok=True)
         self.config.write_text(text)
+
+    async def command(self, part: str, name: str, *words: str) -> str:
+        """What `fieldline PART NAME -c CONFIG WORDS` prints. RuntimeError with what it said where it failed."""
+        process = await asyncio.create_subprocess_exec(
+            *(*FIELDLINE, part, name, "-c", str(self.config), *words),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        out, said = await process.communicate()
+        if process.returncode:
+            raise RuntimeError(f"fieldline {part} {name} failed: {said.decode(errors='replace').strip()}")
+        return out.decode()
 
     async def enroll(self, node: bytes, name: str, key: bytes) -> None:
         """Let a node speak; the key goes by standard input. RuntimeError with what the command said."""
