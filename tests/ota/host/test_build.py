@@ -11,10 +11,13 @@ from random import Random
 
 import pytest
 
+from fieldline_boards.build import build
 from fieldline_boards.catalog import catalog_folder, load_board
 from fieldline_boards.emulated.vm.nativeimage import app_image
 from fieldline_ota import bundle
+from fieldline_ota.delta import deflate_image
 from fieldline_ota.repository import Repository
+from fieldline_ota.romfs import build_image
 from fieldline_wire.update import romfs
 from tests.ota.host.conftest import Desk
 
@@ -190,6 +193,20 @@ def test_an_app_that_no_slot_holds_is_not_built(desk: Desk) -> None:
     (tree / "app" / "data.bin").write_bytes(Random(1).randbytes(room - over))
     desk.run("build", tree, "--out", desk.folder / "r", "--board", "pico_w", *WORDS)
     assert bundle.load(desk.folder / "r", signatures=False).manifest.size == room, "to the last byte"
+
+
+@pytest.mark.parametrize(
+    "board", ["pico2_w", "esp32s3_devkitc"]
+)  # one of each family that carries a mesh node
+def test_a_slot_holds_a_whole_app_beside_its_deflated_form(board: str, tmp_path: Path) -> None:
+    """update.md 8.4: a head of a sector, the image, and in the last sectors what came deflated."""
+    spec = load_board(board)
+    build(spec, tmp_path, development=False)
+    files = {path.relative_to(tmp_path).as_posix(): path.read_bytes() for path in tmp_path.rglob("*.mpy")}
+    image = build_image(files)
+    sectors = 1 + sum(-(-len(data) // 4096) for data in (image, deflate_image(image)))
+    print(f"{board}: {len(image)} bytes, {sectors} sectors of {spec.regions['slot_a'].length // 4096}")
+    assert sectors <= spec.regions["slot_a"].length // 4096
 
 
 def test_a_board_that_nobody_knows_is_told_at_once(desk: Desk) -> None:
