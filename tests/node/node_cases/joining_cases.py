@@ -144,6 +144,7 @@ def _started(said=FILE, static=b"", seed=5):
 
 def _reset(site):
     """Config Node Reset came under the node's device key."""
+    site.done = False
     server = site.board.link.node.models()[0]
     server.receive(site.now, Access(1, ADDRESS, 5, 0, DEVICE_KEY, b"", b""), NODE_RESET, b"")
 
@@ -349,7 +350,7 @@ def _life(mode, cut_at):
     except PowerCut:
         site.link = None  # the provisioner gives up, too, or is through
         site.board.boot()
-        assert site.is_member() or site.board.joining is not None
+        assert site.is_member() or (site.board.joining is not None and not site.done), "Complete was said"
         if site.is_member():
             _judge_member(site)
         while len(told) < 3:
