@@ -37,7 +37,8 @@ _KEYS = (
      "for updates `update`, `slot_a`, `slot_b`, each with "
      "`start` and `length`, on an ESP32 a `label`"),
     ("`[budget]`", "`mpy_bytes`, `heap_bytes`, `frozen_heap_bytes`, `update_mpy_bytes`, `mesh_mpy_bytes`, "
-     "`mesh_heap_bytes`, `update_heap_bytes`, `selector_bytes`, and bytes by file: a build over one fails"),
+     "`join_mpy_bytes`, `mesh_heap_bytes`, `update_heap_bytes`, `selector_bytes`, and bytes by file: "
+     "a build over one fails"),
 )  # fmt: skip
 
 PAGE = "boards.md"

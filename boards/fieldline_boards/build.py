@@ -45,7 +45,10 @@ _RADIOS = {
     "wifi": (f"{_NODE}.drivers.micropython.wifi",),
     "ble": (f"{_NODE}.drivers.micropython.mesh", f"{_NODE}.drivers.micropython.bthome"),
 }
-_MESH_NODE = f"{_NODE}.links.mesh"
+_MESH_NODE = (
+    f"{_NODE}.links.mesh",
+    *(f"{_NODE}.{name}" for name in ("given", "joining", "links.provisioned")),
+)
 _PACKAGES = (_NODE, "fieldline_wire")
 _DRIVERS = f"{_NODE}/drivers/micropython/"
 _SELECTOR = (
@@ -59,6 +62,12 @@ _UPDATES = (
     "fieldline_wire/update/",
     f"{_NODE}/updates.",
     *(f"{_DRIVERS}{name}." for name in ("inflate", "mounted", "native", "selector", "slots", "updates")),
+)
+# Loaded where a /mesh.json has no keys: what waits on air for them, and what takes them up
+_JOINING = (
+    "fieldline_wire/mesh/announce.",
+    "fieldline_wire/mesh/provisioning/",
+    *(f"{_NODE}/{name}." for name in ("given", "joining", "links/provisioned")),
 )
 # Loaded where there is a /mesh.json or /bthome.json: drivers/micropython/mesh.py, bthome.py
 _MESH = (
@@ -108,7 +117,7 @@ class BuildReport:
     def mpy_bytes(self) -> int:
         """Size of all compiled files, without those that are loaded for an update or a mesh alone."""
         compiled = sum(file.size for file in self.files if file.path.endswith(".mpy"))
-        return compiled - self.update_mpy_bytes - self.mesh_mpy_bytes
+        return compiled - self.update_mpy_bytes - self.mesh_mpy_bytes - self.join_mpy_bytes
 
     @property
     def update_mpy_bytes(self) -> int:
@@ -117,8 +126,13 @@ class BuildReport:
 
     @property
     def mesh_mpy_bytes(self) -> int:
-        """Size of the compiled files that are loaded for a Bluetooth mesh."""
-        return self._compiled(_MESH)
+        """Size of the compiled files that are loaded for a Bluetooth mesh, without join_mpy_bytes."""
+        return self._compiled(_MESH, _JOINING)
+
+    @property
+    def join_mpy_bytes(self) -> int:
+        """Size of the compiled files with which a board is taken into a mesh on air."""
+        return self._compiled(_JOINING)
 
     @property
     def selector_bytes(self) -> int:
@@ -134,6 +148,7 @@ class BuildReport:
             ("the .mpy files of the app have", self.mpy_bytes, budget.mpy_bytes),
             ("the .mpy files of updates have", self.update_mpy_bytes, budget.update_mpy_bytes),
             ("the .mpy files of the mesh have", self.mesh_mpy_bytes, budget.mesh_mpy_bytes),
+            ("the .mpy files for being taken into a mesh have", self.join_mpy_bytes, budget.join_mpy_bytes),
             ("the selector has", self.selector_bytes, budget.selector_bytes),
         ):
             if size > most:
@@ -156,9 +171,11 @@ class BuildReport:
         blocks += sum(-(-file.size // _BLOCK) for file in self.files if file.size > _BLOCK // 8)
         return blocks * _BLOCK
 
-    def _compiled(self, part: tuple[str, ...]) -> int:
+    def _compiled(self, part: tuple[str, ...], without: tuple[str, ...] = ()) -> int:
         return sum(
-            file.size for file in self.files if file.path.endswith(".mpy") and file.path.startswith(part)
+            file.size
+            for file in self.files
+            if file.path.endswith(".mpy") and file.path.startswith(part) and not file.path.startswith(without)
         )
 
 
@@ -175,7 +192,7 @@ def build(
         for path, source in sources:
             target = Path(path).with_suffix(".mpy")
             # memory is narrow in an update and with a mesh, and in flash for the selector
-            opt = _RELEASE_OPT if path.startswith((*_UPDATES, *_MESH)) else _opt(development)
+            opt = _RELEASE_OPT if path.startswith((*_UPDATES, *_MESH, *_JOINING)) else _opt(development)
             _compile(spec, source, path, out_dir / target, opt)
             if sources_too:
                 readable = out_dir / SOURCES / path
@@ -330,7 +347,7 @@ def _radios(spec: BoardSpec, scripts: Iterable[str]) -> set[str]:
         return set()
     modules = {module for kind in spec.radio.kinds for module in _RADIOS[kind]}
     roomy = spec.radio.mesh == "node" or (spec.radio.mesh == "bridge" and "boot.py" not in scripts)  # frozen
-    return modules | ({_MESH_NODE} if roomy else set())
+    return modules.union(_MESH_NODE if roomy else ())
 
 
 def _closure(modules: Iterable[str], text: Callable[[Path], str]) -> dict[str, str]:

@@ -19,6 +19,7 @@ from fieldline_boards.pins import BoardPins
 from fieldline_boards.radio import read_radio
 from fieldline_boards.spec import (
     FROZEN_HEAP_BYTES,
+    JOIN_MPY_BYTES,
     MESH_HEAP_BYTES,
     MESH_MPY_BYTES,
     SELECTOR_BYTES,
@@ -231,6 +232,7 @@ def _budget(table: Table) -> Budget:
         frozen_heap_bytes=table.integer("frozen_heap_bytes", FROZEN_HEAP_BYTES, low=1, high=LARGEST_FLASH),
         update_mpy_bytes=table.integer("update_mpy_bytes", UPDATE_MPY_BYTES, low=1, high=LARGEST_FLASH),
         mesh_mpy_bytes=table.integer("mesh_mpy_bytes", MESH_MPY_BYTES, low=1, high=LARGEST_FLASH),
+        join_mpy_bytes=table.integer("join_mpy_bytes", JOIN_MPY_BYTES, low=1, high=LARGEST_FLASH),
         mesh_heap_bytes=table.integer("mesh_heap_bytes", MESH_HEAP_BYTES, low=1, high=LARGEST_FLASH),
         update_heap_bytes=table.integer("update_heap_bytes", UPDATE_HEAP_BYTES, low=1, high=LARGEST_FLASH),
         selector_bytes=table.integer("selector_bytes", SELECTOR_BYTES, low=1, high=LARGEST_FLASH),

@@ -20,6 +20,10 @@ UPDATE_MPY_BYTES = 45056
 MESH_MPY_BYTES = 49152
 """48 kB: in flash for a Bluetooth mesh, in memory on its nodes alone, unless a board's TOML says otherwise."""
 
+JOIN_MPY_BYTES = 13312
+"""13 kB: in flash beside a mesh's, in memory only while the board waits to be taken into one, unless its TOML says
+otherwise."""
+
 MESH_HEAP_BYTES = 184320
 """180 kB: of heap on a mesh node from files, unless a board's TOML says otherwise."""
 
@@ -164,6 +168,8 @@ class Budget:
     """Of .mpy that are loaded for an update alone."""
     mesh_mpy_bytes: int = MESH_MPY_BYTES
     """Of .mpy that are loaded for a Bluetooth mesh alone."""
+    join_mpy_bytes: int = JOIN_MPY_BYTES
+    """Of .mpy that are loaded while the board waits to be taken into a mesh."""
     mesh_heap_bytes: int = MESH_HEAP_BYTES
     """As heap_bytes, on a node of a Bluetooth mesh."""
     update_heap_bytes: int = UPDATE_HEAP_BYTES

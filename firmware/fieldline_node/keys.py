@@ -15,3 +15,4 @@ KEY_WELL = const(7)  # updates.py: sensors that answered before the restart into
 KEY_LANE = const(0x10)  # outbox.py: + class, a lane's mark
 KEY_COMMAND = const(0x20)  # commands.py: + place, id (4), status (1), payload
 KEY_MESH = const(0x30)  # links/mesh.py: + record of wire/mesh/ports.py
+KEY_GIVEN = const(0x3F)  # given.py: what a provisioner gave, until the node has joined with it

@@ -22,7 +22,7 @@ from fieldline_host.command import run_command
 EPILOG = """examples:
   fieldline mesh new -c gateway.toml
   fieldline mesh add -c gateway.toml e66178c1ab3c4d21 > node.json    # what the jig puts on this node
-  fieldline mesh remove -c gateway.toml 0100
+  fieldline mesh remove -c gateway.toml 0100                          # reset also tells it, over the air
 """
 
 

@@ -27,8 +27,10 @@ EXAMPLES = """\
   fieldline mesh nodes -c gateway.toml
   fieldline mesh links -c gateway.toml
   fieldline mesh provision -c gateway.toml                   # devices that wait to be taken in
-  fieldline mesh provision -c gateway.toml 70cf7c9732a345b691494810d2e9cbf4 --node e66178c1ab3c4d21
+  fieldline mesh provision -c gateway.toml e66178c1ab3c4d21 --static-oob oob.txt
+  fieldline mesh provision -c gateway.toml 70cf7c9732a345b691494810d2e9cbf4 --node 0102030405060708
   fieldline mesh relay -c gateway.toml e66178c1ab3c4d21 on   # or off, or auto: the gateway chooses
+  fieldline mesh reset -c gateway.toml e66178c1ab3c4d21      # it leaves, and waits to be taken in anew
   fieldline mesh listen -c gateway.toml                      # until Ctrl-C
 """
 POLL_S = 0.5
@@ -48,15 +50,22 @@ def add_parsers(parts: Any) -> None:
     provision.add_argument(
         "device",
         nargs="?",
-        help="its UUID, 32 hexadecimal digits (PB-ADV); or its Bluetooth address (PB-GATT)",
+        help="the id of a board of ours, or another's UUID, 32 hexadecimal digits (PB-ADV); or its Bluetooth "
+        "address (PB-GATT)",
     )
-    provision.add_argument("--node", default="", metavar="ID", help="its Fieldline id, 16 hexadecimal digits")
+    provision.add_argument(
+        "--node", default="", metavar="ID", help="its Fieldline id, if its UUID does not say it"
+    )
     provision.add_argument(
         "--static-oob", type=Path, metavar="FILE", help="its static OOB value, 32 hexadecimal digits"
     )
     relay = add_command(parts, "relay", _relay, "say whether a node relays", EXAMPLES)
     relay.add_argument("node", help="its id or its address")
     relay.add_argument("mode", choices=MODES, help="auto: as the gateway chooses")
+    reset = add_command(
+        parts, "reset", _reset, "make a member forget the network's keys, and forget it", EXAMPLES
+    )
+    reset.add_argument("node", help="its id or its address")
     listen = add_command(parts, "listen", _listen, "show what is heard, as it comes", EXAMPLES)
     listen.add_argument(
         "--seconds", type=float, default=0, help="stop by itself after so long (default: never)"
@@ -174,10 +183,10 @@ def _devices(rows: list[dict[str, Any]], as_json: bool) -> int:
         print(json.dumps(rows))
         return 0
     table = Table(title="devices that wait to be provisioned")
-    for column in ("uuid", "heard", "over"):
-        table.add_column(column, no_wrap=True)
+    for column in ("node", "uuid", "heard", "over"):
+        table.add_column(column, no_wrap=column != "over", overflow="fold")
     for row in rows:
-        table.add_row(row["uuid"], f"{row['heard_s']:.0f} s ago", row["via"])
+        table.add_row(row["node"], row["uuid"], f"{row['heard_s']:.0f} s ago", row["via"])
     Console().print(table)
     return 0
 
@@ -186,6 +195,12 @@ def _relay(words: argparse.Namespace) -> int:
     socket = config.load(words.config).control_socket
     done = ask(socket, "mesh.relay", {"node": words.node, "mode": words.mode})
     print(f"{done['address']}: relay {done['mode']}; `fieldline mesh nodes` shows when the node has it")
+    return 0
+
+
+def _reset(words: argparse.Namespace) -> int:
+    done = ask(config.load(words.config).control_socket, "mesh.reset", {"node": words.node})
+    print(f"{done['address']}: it has left the mesh; `fieldline mesh provision` takes it in again")
     return 0
 
 

@@ -9,59 +9,28 @@ where there are such images, and not in a quick run. What MicroPython keeps for 
 from __future__ import annotations
 
 import asyncio
-import os
-import re
-import select
 import sys
 import tempfile
-import termios
-import time
-import tty
 from collections.abc import Callable
 from pathlib import Path
 
-from fieldline_boards.board import Pins
 from fieldline_boards.boardfiles import BoardFiles
 from fieldline_boards.build import build
 from fieldline_boards.catalog import load_board
 from fieldline_boards.emulated import images
-from fieldline_boards.emulated.rp2040 import Rp2040Board
 from fieldline_boards.emulated.vm import VmBoard
 from fieldline_boards.identity import make_identity
 from fieldline_boards.install import install, install_frozen
 from fieldline_boards.spec import BoardSpec
 from fieldline_harness import bench_node_rp2040
 from fieldline_harness.figures import Figure
+from fieldline_harness.node_probe import PROBE, probed, turn_fans
 
 BOARD = "pico_w"
-HZ = 50.0  # 1,500 rpm, two pulses a turn
 SETTLE_S, SETTLE_QUICK_S = 30.0, 5.0
 
 REAL_BOARD = "pico"
 IDENTITY = make_identity(bytes(7) + b"\1", 0, bytes(16))
-WITHIN_S = 300.0
-
-# On the board: when the first message went out, and what is live; MicroPython runs this before the node's main.py.
-PROBE = b"""
-import asyncio, gc, time
-gc.collect()
-own = gc.mem_alloc()
-from fieldline_node.drivers.micropython.console import Console
-write = Console.write
-def first(self, data):
-    global said
-    said = time.ticks_ms()
-    Console.write = write
-    write(self, data)
-Console.write = first
-async def tell():
-    while True:
-        await asyncio.sleep(30)
-        gc.collect()
-        print("probe", said, gc.mem_alloc() - own, "end")
-asyncio.create_task(tell())
-"""
-TOLD = re.compile(rb"probe (\d+) (\d+) end")
 
 
 def run(quick: bool) -> list[Figure]:
@@ -83,16 +52,10 @@ async def _heap(spec: BoardSpec, scratch: Path, settle_s: float) -> int:
     (home / "files").mkdir(parents=True)
     (home / "files" / "identity.bin").write_bytes(IDENTITY)
     async with VmBoard(spec, home, files=scratch / "firmware") as board:
-        await _fans(spec, board.pins)
+        await turn_fans(spec, board.pins)
         await board.power.on()
         await asyncio.sleep(settle_s)
         return await board.heap_used()
-
-
-async def _fans(spec: BoardSpec, pins: Pins) -> None:
-    for sensor in spec.sensors:
-        if sensor.kind == "tachometer" and sensor.pin is not None:
-            await pins.pulse(sensor.pin, HZ)
 
 
 def _on_rp2040() -> list[Figure]:
@@ -109,7 +72,7 @@ def _on_rp2040() -> list[Figure]:
         except images.ImageMissing as missing:
             print(f"bench node: without node.rp2040_{form}_*: {missing}", file=sys.stderr)
             continue
-        ms, heap = asyncio.run(_probed(spec, image, put))
+        ms, heap = asyncio.run(probed(spec, image, put))
         where = f"{REAL_BOARD}, simulated RP2040, {image.name}"
         figures += [
             Figure(f"node.rp2040_{form}_heap_bytes", heap, "bytes", f"budget {budget} ({where})"),
@@ -129,31 +92,3 @@ def _put_identity(port: str) -> object:
     with BoardFiles(port) as board:
         board.write("boot.py", PROBE, lambda done: None)
     return install_frozen(port, REAL_BOARD, IDENTITY)
-
-
-async def _probed(spec: BoardSpec, image: Path, put: Callable[[str], object]) -> tuple[int, int]:
-    """(ms from reset to the first message, live heap in bytes) of the node that `put` puts there, with the probe."""
-    with tempfile.TemporaryDirectory(prefix="fieldline-bench-") as home:
-        async with Rp2040Board(spec, Path(home), image=image, pace=0, instant_flash=True) as board:
-            await board.power.on()
-            await asyncio.to_thread(put, board.port)
-            await _fans(spec, board.pins)
-            await board.power.off()
-            await board.power.on()
-            return await asyncio.to_thread(_told, board.port)
-
-
-def _told(port: str) -> tuple[int, int]:
-    """What the probe says, between the node's messages; TimeoutError where it does not."""
-    fd = os.open(port, os.O_RDWR | os.O_NOCTTY)
-    try:
-        tty.setraw(fd, termios.TCSANOW)  # what came already stays
-        said = b""
-        end = time.monotonic() + WITHIN_S
-        while (told := TOLD.search(said)) is None:
-            if not select.select([fd], [], [], max(0.0, end - time.monotonic()))[0]:
-                raise TimeoutError(f"the node on the emulated {REAL_BOARD} said only {said[-200:]!r}")
-            said += os.read(fd, 65536)
-    finally:
-        os.close(fd)
-    return int(told[1]), int(told[2])

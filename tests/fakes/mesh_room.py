@@ -13,12 +13,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from bleak.backends.adapter import BaseBleakAdapter
 from bleak.backends.characteristic import BleakGATTCharacteristic
 from bleak.backends.client import BaseBleakClient, NotifyCallback
+from bleak.backends.device import BLEDevice
+from bleak.backends.scanner import AdvertisementData, BaseBleakScanner
 from bleak.backends.service import BleakGATTService, BleakGATTServiceCollection
 from bleak.exc import BleakError
 
-from fieldline_gateway.mesh.gatt import DATA_IN, DATA_OUT, SERVICE
+from fieldline_gateway.mesh.gatt import DATA_IN, DATA_OUT, SERVICE, Backends
 from fieldline_wire.mesh.advertiser import AD_BEACON, AD_MESSAGE, AD_PB_ADV
 from fieldline_wire.mesh.bridge import BridgeState, advert, read_advert
 from fieldline_wire.mesh.node import Node
@@ -36,6 +39,7 @@ class LiveRoom:
         self.nodes = list(nodes)
         self.hears = hears
         self.proxies: dict[str, LiveProxy] = {}
+        self.scans = 0
         self.bridges: list[LiveBridge] = []
         self.devices: list[Any] = []  # PB-ADV links of devices, with receive() and poll()
         self.said: dict[int, int] = {}  # adverts by the address of who said them; 0: a bridge
@@ -50,9 +54,10 @@ class LiveRoom:
         self.proxies[address] = proxy = LiveProxy(node, mtu)
         return proxy
 
-    def backend(self) -> type[BaseBleakClient]:
-        """What BleakClient takes as its backend."""
-        return type("Backend", (FakeBackend,), {"room": self})
+    def backends(self) -> Backends:
+        """What bleak takes as its backends."""
+        kinds = (FakeBackend, FakeScanner, FakeAdapter)
+        return Backends(*(type(kind.__name__, (kind,), {"room": self}) for kind in kinds))
 
     async def __aenter__(self) -> LiveRoom:
         self._task = asyncio.create_task(self._run())
@@ -150,6 +155,11 @@ class LiveProxy:
         self.clients: list[FakeBackend] = []
         self.written: list[bytes] = []
         self.up = True
+        self.is_mute = False  # calls to the system's Bluetooth get no answer, as from a bluetoothd that hangs
+        self.has_service = True
+        self.is_deaf = False  # the connection is gone and nobody says so, as after bluetoothd was killed
+        self.is_held = False  # this machine is connected already, so it does not advertise
+        self.is_stale = False  # it is taken for held and is not
 
     def notify(self) -> None:
         for client in self.clients:
@@ -157,13 +167,57 @@ class LiveProxy:
             values, client.connection.out = client.connection.out, []
             for value in values:
                 assert len(value) <= self.mtu - 3
-                if client.notified is not None:
+                if not self.is_deaf and client.notified is not None:
                     client.notified(bytearray(value))
 
     def cut(self) -> None:
         """The radio link breaks."""
         for client in list(self.clients):
             client.lost()
+
+
+class FakeScanner(BaseBleakScanner):
+    """A scan of the room: a second one at a time is refused, as by BlueZ."""
+
+    room: LiveRoom
+
+    def __init__(self, *arguments: Any, **kwargs: Any) -> None:
+        super().__init__(arguments[0], arguments[1])
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        if self.room.scans:
+            raise BleakError("[org.bluez.Error.InProgress] Operation already in progress")
+        self.room.scans += 1
+        self._task = asyncio.create_task(self._hear())
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self.room.scans -= 1
+            self._task.cancel()
+            self._task = None
+
+    async def _hear(self) -> None:
+        while True:
+            for address, proxy in self.room.proxies.items():
+                if proxy.up and not proxy.is_held:
+                    advert = AdvertisementData(None, {}, {}, [SERVICE], None, -50, ())
+                    self.call_detection_callbacks(BLEDevice(address, None, None), advert)
+            await asyncio.sleep(STEP_S)
+
+
+class FakeAdapter(BaseBleakAdapter):
+    """Knows what this machine is connected to."""
+
+    room: LiveRoom
+
+    @classmethod
+    async def get(cls, **kwargs: Any) -> FakeAdapter:
+        return cls()
+
+    async def get_connected_devices(self, service_uuids: frozenset[str]) -> list[BLEDevice]:
+        proxies = self.room.proxies.items()
+        return [BLEDevice(address, None, "held") for address, one in proxies if one.is_held or one.is_stale]
 
 
 class FakeBackend(BaseBleakClient):
@@ -173,14 +227,14 @@ class FakeBackend(BaseBleakClient):
 
     def __init__(self, address: Any, **kwargs: Any) -> None:
         super().__init__(address, **{k: kwargs[k] for k in ("disconnected_callback", "timeout")})
+        self.is_held = isinstance(address, BLEDevice) and address.details == "held"
         self.proxy: LiveProxy | None = None
         self.connection: Connection | None = None
         self.notified: NotifyCallback | None = None
 
     @property
     def mtu_size(self) -> int:
-        assert self.proxy is not None
-        return self.proxy.mtu
+        return 23  # as bleak's own says on Linux, whatever was agreed
 
     @property
     def is_connected(self) -> bool:
@@ -188,7 +242,7 @@ class FakeBackend(BaseBleakClient):
 
     async def connect(self, pair: bool, **kwargs: Any) -> None:
         proxy = self.room.proxies.get(self.address)
-        if proxy is None or not proxy.up:
+        if proxy is None or not proxy.up or (self.is_held and not proxy.is_held):
             raise BleakError(f"Device with address {self.address} was not found")
         connection = proxy.server.connect(proxy.mtu)
         if connection is None:
@@ -196,6 +250,8 @@ class FakeBackend(BaseBleakClient):
         self.proxy, self.connection = proxy, connection
         proxy.clients.append(self)
         self.services = BleakGATTServiceCollection()
+        if not proxy.has_service:
+            return
         service = BleakGATTService(None, 1, SERVICE)
         self.services.add_service(service)
         for handle, uuid, can in ((2, DATA_IN, "write-without-response"), (4, DATA_OUT, "notify")):
@@ -204,10 +260,14 @@ class FakeBackend(BaseBleakClient):
             )
 
     async def disconnect(self) -> None:
+        await self._answer()
         if self.proxy is not None and self.connection is not None:
             self.proxy.server.disconnect(self.connection)
             self.proxy.clients.remove(self)
             self.connection = None
+
+    async def _answer(self) -> None:
+        await asyncio.sleep(3600 if self.proxy is not None and self.proxy.is_mute else 0)
 
     def lost(self) -> None:
         assert self.proxy is not None and self.connection is not None
@@ -223,7 +283,9 @@ class FakeBackend(BaseBleakClient):
         if self.proxy is None or self.connection is None:
             raise BleakError("Not connected")
         assert characteristic.uuid == DATA_IN and not response and len(data) <= self.proxy.mtu - 3
-        await asyncio.sleep(0)
+        await self._answer()
+        if self.proxy.is_deaf:
+            return
         self.proxy.written.append(bytes(data))
         now = int(asyncio.get_running_loop().time() * 1000)
         self.proxy.server.receive(now, self.connection, bytes(data))
@@ -232,6 +294,7 @@ class FakeBackend(BaseBleakClient):
         self, characteristic: BleakGATTCharacteristic, callback: NotifyCallback, **kwargs: Any
     ) -> None:
         assert characteristic.uuid == DATA_OUT
+        await self._answer()
         self.notified = callback
 
     async def stop_notify(self, characteristic: BleakGATTCharacteristic) -> None:

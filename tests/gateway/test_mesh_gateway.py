@@ -66,7 +66,12 @@ async def test_readings_come_through_the_mesh_and_one_ack_tells_of_many(
     far, proxy = joined(records[0]), joined(records[1])
     room = LiveRoom(far.node, proxy.node)
     room.add_proxy(PROXY, proxy.node)
-    monkeypatch.setattr("bleak.get_platform_client_backend_type", lambda: (room.backend(), "fake"))
+    backends = room.backends()
+    for kind in ("client", "scanner", "adapter"):
+        backend = getattr(backends, kind)
+        monkeypatch.setattr(
+            f"bleak.get_platform_{kind}_backend_type", lambda backend=backend: (backend, "fake")
+        )
 
     def told() -> list[Message]:
         opened = [open_sealed(AesCcm(device.key), peek(one), one) for one in far.came]

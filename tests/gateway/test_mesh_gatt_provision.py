@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,15 +15,16 @@ from bleak.backends.service import BleakGATTService, BleakGATTServiceCollection
 from bleak.exc import BleakError
 
 from fieldline_gateway.errors import UsageError
-from fieldline_gateway.mesh import network, provisioning
+from fieldline_gateway.mesh import gatt, network, provisioning
 from fieldline_gateway.mesh.config import MeshConfig
-from fieldline_gateway.mesh.gatt import PROVISIONING
+from fieldline_gateway.mesh.gatt import PROVISIONING, Backends
 from fieldline_gateway.mesh.links import MeshLinks
 from fieldline_wire.mesh import proxy
 from fieldline_wire.mesh.provisioning.device import Device
 from fieldline_wire.mesh.provisioning.p256 import PlainKeyPair
 from fieldline_wire.mesh.provisioning.pdus import Data
 from tests.fakes.aes import Block
+from tests.fakes.mesh_room import FakeAdapter, FakeScanner
 from tests.gateway.test_mesh_links import running, until
 from tests.wire.mesh.pair import APP_KEY, IV_INDEX, NET_KEY
 
@@ -113,9 +115,17 @@ def backend(device: GattDevice) -> type[BaseBleakClient]:
     return Backend
 
 
+def backends(device: GattDevice) -> Backends:
+    """With the device in reach at ADDRESS."""
+    there = SimpleNamespace(up=True, is_held=False, is_stale=False)
+    room = {"room": SimpleNamespace(scans=0, proxies={ADDRESS: there})}
+    scanner, adapter = (type(kind.__name__, (kind,), room) for kind in (FakeScanner, FakeAdapter))
+    return Backends(backend(device), scanner, adapter)
+
+
 def made(tmp_path: Path, device: GattDevice) -> MeshLinks:
     network.save(tmp_path / "mesh", network.Network(NET_KEY, APP_KEY, IV_INDEX, b"d" * 16))
-    return MeshLinks(tmp_path / "mesh", MeshConfig(("BB",)), lambda link, sealed: None, backend(device))
+    return MeshLinks(tmp_path / "mesh", MeshConfig(("BB",)), lambda link, sealed: None, backends(device))
 
 
 @pytest.mark.parametrize("mtu", [23, 69])
@@ -142,6 +152,7 @@ async def test_a_device_that_is_not_there_or_falls_silent_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(provisioning, "GATT_S", 0.5)
+    monkeypatch.setattr(gatt, "FIND_S", 0.1)
     device = GattDevice()
     links = made(tmp_path, device)
     async with running(links):

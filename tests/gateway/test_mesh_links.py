@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fieldline_gateway.mesh import network, station
+from fieldline_gateway.mesh import gatt, network, station
 from fieldline_gateway.mesh.config import MeshConfig
 from fieldline_gateway.mesh.errors import NetworkFileError
 from fieldline_gateway.mesh.links import MeshLinks
@@ -51,6 +51,7 @@ class Far:
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(station, "FIRST_PAUSE_S", 0.02)
     monkeypatch.setattr(station, "LONGEST_PAUSE_S", 0.1)
+    monkeypatch.setattr(gatt, "FIND_S", 0.1)
 
 
 @pytest.fixture
@@ -90,7 +91,7 @@ async def test_messages_go_both_ways_through_a_proxy_that_is_not_their_node(fold
     behind = room.add_proxy("AA", proxy.node, mtu)
     heard: list[tuple[str, bytes]] = []
     links = MeshLinks(
-        folder, MeshConfig(("AA",)), lambda link, sealed: heard.append((link, sealed)), room.backend()
+        folder, MeshConfig(("AA",)), lambda link, sealed: heard.append((link, sealed)), room.backends()
     )
     async with room, running(links):
         assert not links.send("mesh:0100", downlink(0)), "there is no way yet"
@@ -117,7 +118,7 @@ async def test_a_connection_that_breaks_is_made_again_and_nothing_is_said_twice(
     room = LiveRoom(proxy.node, far.node)
     behind = room.add_proxy("AA", proxy.node)
     heard: list[bytes] = []
-    links = MeshLinks(folder, MeshConfig(("AA",)), lambda _, sealed: heard.append(sealed), room.backend())
+    links = MeshLinks(folder, MeshConfig(("AA",)), lambda _, sealed: heard.append(sealed), room.backends())
     async with room, running(links):
         for number in range(3):
             await until(lambda: ready(links))
@@ -132,6 +133,77 @@ async def test_a_connection_that_breaks_is_made_again_and_nothing_is_said_twice(
         assert links.status()[0]["opened"] == 4
 
 
+async def test_a_system_that_hangs_holds_nothing_for_ever(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gatt, "ANSWER_S", 0.05)
+    proxy, far = Far(0x0200), Far(0x0100)
+    room = LiveRoom(proxy.node, far.node)
+    behind = room.add_proxy("AA", proxy.node)
+    heard: list[bytes] = []
+    links = MeshLinks(folder, MeshConfig(("AA",)), lambda _, sealed: heard.append(sealed), room.backends())
+    async with room, running(links):
+        await until(lambda: ready(links))
+        behind.is_mute = True
+        assert links.send("mesh:0100", downlink(0))
+        await until(lambda: "a write failed: TimeoutError" in str(links.status()[0].get("error")))
+        behind.cut()
+        await until(lambda: "does not notify: TimeoutError" in str(links.status()[0].get("error")))
+        behind.is_mute = False
+        await until(lambda: far.came)
+        far.say(uplink(0))
+        await until(lambda: heard)
+
+
+async def test_a_connection_that_is_gone_without_a_word_is_made_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(station, "CHECK_S", 0.05)
+    monkeypatch.setattr(station, "ASK_S", 0.02)
+    proxy, far = Far(0x0200), Far(0x0100)
+    room = LiveRoom(proxy.node, far.node)
+    behind = room.add_proxy("AA", proxy.node)
+    heard: list[bytes] = []
+    links = MeshLinks(folder, MeshConfig(("AA",)), lambda _, sealed: heard.append(sealed), room.backends())
+    async with room, running(links):
+        await until(lambda: ready(links))
+        await asyncio.sleep(0.5)
+        assert links.status()[0]["opened"] == 1, "one that is there is left alone"
+        behind.is_deaf = True
+        await until(lambda: "answers no more" in str(links.status()[0].get("error")))
+        behind.is_deaf = False
+        far.say(uplink(0))
+        await until(lambda: heard)
+
+
+async def test_a_proxy_that_is_off_keeps_no_other_out_and_one_that_is_held_is_used(folder: Path) -> None:
+    proxy, other = Far(0x0200), Far(0x0201)
+    room = LiveRoom(proxy.node, other.node)
+    first = room.add_proxy("AA", proxy.node)
+    first.up, first.is_stale = False, True
+    held = room.add_proxy("BB", other.node)
+    held.is_held = True
+    links = MeshLinks(folder, MeshConfig(("AA", "BB", "CC")), lambda link, sealed: None, room.backends())
+    async with room, running(links):
+        await until(lambda: ready(links) == ["proxy BB"])
+        errors = set()
+        for _ in range(100):
+            errors |= {str(state.get("error")) for state in links.status()[:3]}
+            await asyncio.sleep(0.005)
+        assert not any("InProgress" in error for error in errors), errors
+        first.up = True
+        await until(lambda: ready(links) == ["proxy AA", "proxy BB"])
+
+
+async def test_a_device_without_the_service_is_said_to_be_none(folder: Path) -> None:
+    proxy = Far(0x0200)
+    room = LiveRoom(proxy.node)
+    room.add_proxy("AA", proxy.node).has_service = False
+    links = MeshLinks(folder, MeshConfig(("AA",)), lambda link, sealed: None, room.backends())
+    async with room, running(links):
+        await until(lambda: "no Mesh Proxy Service" in str(links.status()[0].get("error")))
+
+
 async def test_two_proxies_one_of_which_goes(folder: Path) -> None:
     one, other, far = Far(0x0200), Far(0x0201), Far(0x0100)
     room = LiveRoom(one.node, other.node, far.node)
@@ -139,7 +211,7 @@ async def test_two_proxies_one_of_which_goes(folder: Path) -> None:
     room.add_proxy("BB", other.node, 69)
     heard: list[bytes] = []
     links = MeshLinks(
-        folder, MeshConfig(("AA", "BB", "CC")), lambda _, sealed: heard.append(sealed), room.backend()
+        folder, MeshConfig(("AA", "BB", "CC")), lambda _, sealed: heard.append(sealed), room.backends()
     )
     async with room, running(links):
         await until(lambda: len(ready(links)) == 2)
@@ -165,7 +237,7 @@ async def test_over_a_restart_no_number_is_used_again_and_nothing_old_is_taken(f
     async with room:
         for number in range(2):
             links = MeshLinks(
-                folder, MeshConfig(("AA",)), lambda _, sealed: heard.append(sealed), room.backend()
+                folder, MeshConfig(("AA",)), lambda _, sealed: heard.append(sealed), room.backends()
             )
             async with running(links):
                 await until(lambda links=links: ready(links))  # type: ignore[misc]
@@ -183,7 +255,7 @@ async def test_where_the_disk_takes_nothing_nothing_is_sent(
     proxy = Far(0x0200)
     room = LiveRoom(proxy.node)
     behind = room.add_proxy("AA", proxy.node)
-    links = MeshLinks(folder, MeshConfig(("AA",)), lambda link, sealed: None, room.backend())
+    links = MeshLinks(folder, MeshConfig(("AA",)), lambda link, sealed: None, room.backends())
     async with room, running(links):
         await until(lambda: ready(links))
         links.station.node.counters.seq = links.station.node.counters._ceiling  # the block is used up

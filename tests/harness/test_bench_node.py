@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fieldline_boards.emulated import images
-from fieldline_harness import bench_node
+from fieldline_harness import bench_node, node_probe
 
 
 def test_without_an_image_its_figures_are_left_out_and_that_is_said(
@@ -32,7 +32,7 @@ def test_each_form_stands_against_its_own_budget(tmp_path: Path, monkeypatch: py
     (tmp_path / "own.uf2").write_bytes(b"x")
     monkeypatch.setenv("FIELDLINE_PICO_UF2", str(tmp_path / "own.uf2"))
     monkeypatch.setenv("FIELDLINE_PICO_FROZEN_UF2", str(tmp_path / "own.uf2"))
-    monkeypatch.setattr(bench_node, "_probed", probed)
+    monkeypatch.setattr(bench_node, "probed", probed)
     figures = {figure.name: figure for figure in bench_node._on_rp2040()}
     assert figures["node.rp2040_files_heap_bytes"].against.startswith("budget 98304 ")
     assert figures["node.rp2040_frozen_heap_bytes"].against.startswith("budget 61440 ")
@@ -42,10 +42,10 @@ def test_each_form_stands_against_its_own_budget(tmp_path: Path, monkeypatch: py
 
 
 def test_the_probe_is_heard_between_the_nodes_frames(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench_node, "WITHIN_S", 20.0)
+    monkeypatch.setattr(node_probe, "WITHIN_S", 20.0)
     ours, boards = os.openpty()
     tty.setraw(boards)
     os.write(ours, b"\x00\x03probe 1 end\x00\x03\x01probe 601 34000 end\r\n\x00")
-    assert bench_node._told(os.ttyname(boards)) == (601, 34000)
+    assert node_probe._told(os.ttyname(boards)) == (601, 34000)
     os.close(ours)
     os.close(boards)

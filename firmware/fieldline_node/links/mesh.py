@@ -56,6 +56,7 @@ class MeshLink:
 
     pace = (_PATIENCE_MS, _WINDOW)
     report_ms = _REPORT_MS
+    ended = False  # where true the board is to restart: links/provisioned.py
 
     def __init__(self, bearer, gateway: int, journal, aes, random, now_ms) -> None:
         self.bearer = bearer
@@ -78,8 +79,8 @@ class MeshLink:
 
     @property
     def up(self) -> bool:
-        """Whether the gateway may be there."""
-        return self.node.provisioned and not self._down_until
+        """Whether the gateway may be there: a node that was taken in on air waits for its AppKey first."""
+        return bool(self.model.state.binds) and not self._down_until
 
     @property
     def room(self) -> bool:

@@ -17,6 +17,7 @@ from fieldline_wire.mesh.models import opcodes as op
 from fieldline_wire.mesh.models.sealed import COMPANY, SEALED_NODE
 
 COMPOSITION, APP_KEY, TTL, HEARTBEAT, RELAY = "composition", "app_key", "ttl", "heartbeat", "relay"
+NODE_RESET = "node_reset"
 """Names of settings; a model's binding is bind:ELEMENT:MODEL."""
 _STATUS = {
     op.INVALID_ADDRESS: "invalid address",
@@ -140,6 +141,11 @@ def heartbeat(dst: int, period_log: int, ttl: int, features: int) -> Question:
 
     answer = opcode(op.HEARTBEAT_PUB_STATUS)
     return Question(HEARTBEAT, value, opcode(op.HEARTBEAT_PUB_SET) + said, answer, judge)
+
+
+def node_reset() -> Question:
+    """The node is to forget its network (4.3.2.53)."""
+    return Question(NODE_RESET, "", opcode(op.NODE_RESET), opcode(op.NODE_RESET_STATUS), _same(b""))
 
 
 def bindable(element: int, page: Page) -> list[Question]:

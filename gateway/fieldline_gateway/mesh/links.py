@@ -9,10 +9,10 @@ import asyncio
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from fieldline_gateway.mesh import network
 from fieldline_gateway.mesh.config import MeshConfig
+from fieldline_gateway.mesh.gatt import Backends, Bluetooth
 from fieldline_gateway.mesh.listening import Listening
 from fieldline_gateway.mesh.manager import Manager
 from fieldline_gateway.mesh.model import GatewayModel
@@ -30,14 +30,17 @@ Receive = Callable[[str, bytes], None]
 class MeshLinks:
     """All nodes of one mesh: run() keeps our node and its members' settings until cancelled, send() uses it."""
 
-    def __init__(self, folder: Path, config: MeshConfig, receive: Receive, backend: Any = None) -> None:
+    def __init__(
+        self, folder: Path, config: MeshConfig, receive: Receive, backends: Backends | None = None
+    ) -> None:
         self._folder = folder
         self._receive = receive
         self._counts: dict[str, list[int]] = {}
+        bluetooth = Bluetooth(backends)
         self._model = GatewayModel(self._came, MAX_PEERS)
-        self.station = Station(folder, config, self._model, backend)
+        self.station = Station(folder, config, self._model, bluetooth)
         self.manager = Manager(folder, config, self.station, self._model)
-        self.provisioning = Provisioning(self.station, folder, self.manager.reread, backend)
+        self.provisioning = Provisioning(self.station, folder, self.manager.reread, bluetooth)
         listening = Listening(self.station, lambda: self.manager.states, lambda: time.time_ns() // 1_000_000)
         self.operations = MeshOperations(
             folder, self.station, self.manager, listening, self.provisioning, self._traffic

@@ -13,6 +13,8 @@ from typing import Any
 
 from fieldline_gateway.errors import UsageError
 from fieldline_gateway.mesh import network
+from fieldline_gateway.mesh.config_messages import node_reset
+from fieldline_gateway.mesh.errors import ConfigurationError
 from fieldline_gateway.mesh.listening import Listening
 from fieldline_gateway.mesh.manager import Manager
 from fieldline_gateway.mesh.members import MemberState
@@ -20,6 +22,7 @@ from fieldline_gateway.mesh.network import GATEWAY, MODES
 from fieldline_gateway.mesh.provisioning import Provisioning
 from fieldline_gateway.mesh.station import Station, now_ms
 from fieldline_gateway.operations import Arguments, Caller, Operations, argument
+from fieldline_wire.mesh.announce import node_uuid
 
 _UUID_BYTES = 16
 _NODE_BYTES = 8
@@ -54,6 +57,7 @@ class MeshOperations:
         operations.reads("mesh.provisioning", self._provisioned)
         operations.changes("mesh.provision", self._provision)
         operations.changes("mesh.relay", self._relay)
+        operations.changes("mesh.reset", self._reset)
 
     def summary(self) -> dict[str, Any]:
         """Nodes and links, for whoever draws the mesh."""
@@ -116,6 +120,9 @@ class MeshOperations:
             _bytes(node, _NODE_BYTES, "node's id")
         if ":" in device or device.count("-") == 4:
             self._provisioning.start_gatt(device.upper(), node, static)
+        elif len(device) == 2 * _NODE_BYTES:
+            uuid = node_uuid(_bytes(device, _NODE_BYTES, "node's id"))
+            self._provisioning.start(uuid, node, static)
         else:
             self._provisioning.start(_bytes(device, _UUID_BYTES, "device's UUID"), node, static)
         return self._provisioning.status()
@@ -126,12 +133,34 @@ class MeshOperations:
             raise UsageError(f"{mode!r} is not one of {', '.join(MODES)}")
         with network.changing(self._folder):
             mesh = network.load(self._folder)
-            member = mesh.member(name)
-            if member is None:
-                raise UsageError(f"{name!r} is no member; `fieldline mesh nodes` lists them")
+            member = _member(mesh, name)
             network.save(self._folder, mesh.with_member(replace(member, relay=mode)))
         self._manager.reread()
         return {"address": f"{member.address:04x}", "node": member.node, "mode": mode}
+
+    async def _reset(self, _: Caller, arguments: Arguments) -> dict[str, Any]:
+        """It is forgotten when it has said that it forgets."""
+        member = _member(network.load(self._folder), argument(arguments, "node", str))
+        state = self._manager.states.get(member.address)
+        heard = state is not None and bool(state.heard_at) and not state.lost
+        try:
+            await self._manager.client.ask(member.address, node_reset(), heard)
+        except ConfigurationError as error:
+            raise UsageError(
+                f"{member.address:04x} does not leave: {error}; is it switched on and in reach? "
+                "`fieldline mesh remove` forgets it here alone"
+            ) from None
+        with network.changing(self._folder):
+            network.save(self._folder, network.load(self._folder).without(member.address))
+        self._manager.reread()
+        return {"address": f"{member.address:04x}", "node": member.node}
+
+
+def _member(mesh: network.Network, name: str) -> network.Member:
+    member = mesh.member(name)
+    if member is None:
+        raise UsageError(f"{name!r} is no member; `fieldline mesh nodes` lists them")
+    return member
 
 
 def _bytes(text: str, size: int, what: str) -> bytes:

@@ -18,13 +18,13 @@ from fieldline_gateway.mesh import network
 from fieldline_gateway.mesh.aes import Aes
 from fieldline_gateway.mesh.ecdh import EcdhKeyPair
 from fieldline_gateway.mesh.errors import NetworkFileError, ProxyError
-from fieldline_gateway.mesh.gatt import PROVISIONING, connected
+from fieldline_gateway.mesh.gatt import PROVISIONING, Bluetooth
 from fieldline_gateway.mesh.network import Member
 from fieldline_gateway.mesh.station import Station, now_ms
 from fieldline_wire.errors import PeerError
 from fieldline_wire.mesh import proxy
 from fieldline_wire.mesh.advertiser import AD_BEACON, AD_PB_ADV
-from fieldline_wire.mesh.announce import Unprovisioned
+from fieldline_wire.mesh.announce import Unprovisioned, node_of
 from fieldline_wire.mesh.provisioning import pdus
 from fieldline_wire.mesh.provisioning.pbadv import CLOSE_FAIL, CLOSE_SUCCESS, Link
 from fieldline_wire.mesh.provisioning.pdus import Data
@@ -57,12 +57,12 @@ class Provisioning:
     """`joined` is called when network.json has a new member."""
 
     def __init__(
-        self, station: Station, folder: Path, joined: Callable[[], None], backend: Any = None
+        self, station: Station, folder: Path, joined: Callable[[], None], bluetooth: Bluetooth
     ) -> None:
         self._station = station
         self._folder = folder
         self._joined = joined
-        self._backend = backend
+        self._bluetooth = bluetooth
         self._devices: dict[bytes, dict[str, Any]] = {}
         self._link: Link | None = None
         self._task: asyncio.Task[None] | None = None
@@ -74,15 +74,31 @@ class Provisioning:
         """Unprovisioned devices heard lately, the newest first."""
         now = now_ms()
         rows = [
-            {"uuid": uuid.hex(), "oob": row["oob"], "via": row["via"], "heard_s": (now - row["at"]) / 1000}
+            {
+                "uuid": uuid.hex(),
+                "node": node_of(uuid).hex(),
+                "oob": row["oob"],
+                "via": row["via"],
+                "heard_s": (now - row["at"]) / 1000,
+            }
             for uuid, row in self._devices.items()
             if now - row["at"] < DEVICE_MS
         ]
         return sorted(rows, key=lambda row: float(row["heard_s"]))
 
     def start(self, uuid: bytes, node: str, static: bytes) -> None:
-        """Begins with the device that says this UUID; UsageError where that cannot be."""
+        """Begins with the device that says this UUID; UsageError where that cannot be.
+
+        A board of ours says in its UUID which node it is: then `node` may be empty, and a member that had this UUID
+        gives way, as it does for others' devices.
+        """
+        said = node_of(uuid).hex()
+        if node and said and node != said:
+            raise UsageError(f"{uuid.hex()} says that it is the node {said}, not {node}")
         self._check(node, static)
+        if said and (old := network.load(self._folder).member(said)) is not None and old.uuid != uuid.hex():
+            raise UsageError(f"{said} is in the mesh by another way; `fieldline mesh remove` it first")
+        node = node or said
         if not self._station.bridged:
             raise UsageError(
                 "no bridge is open: PB-ADV needs [mesh] bridges; over GATT name the device's address"
@@ -165,7 +181,10 @@ class Provisioning:
                 attempt.receive(now_ms(), found[1])
 
         try:
-            async with asyncio.timeout(GATT_S), connected(address, heard, self._backend, PROVISIONING) as way:
+            async with (
+                asyncio.timeout(GATT_S),
+                self._bluetooth.connected(address, heard, PROVISIONING) as way,
+            ):
                 attempt.begin(_PbGatt(way), self._joined)
                 attempt.start(now_ms())
                 carrying = asyncio.create_task(way.carry())

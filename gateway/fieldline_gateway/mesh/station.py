@@ -20,7 +20,7 @@ from fieldline_gateway.mesh.aes import Aes
 from fieldline_gateway.mesh.bridge import Bridges
 from fieldline_gateway.mesh.config import MeshConfig
 from fieldline_gateway.mesh.errors import NetworkFileError, ProxyError
-from fieldline_gateway.mesh.gatt import Proxy, connected
+from fieldline_gateway.mesh.gatt import Bluetooth, Proxy
 from fieldline_gateway.mesh.network import GATEWAY, Network, Records
 from fieldline_wire.errors import PeerError
 from fieldline_wire.mesh.access import Composition, Element
@@ -44,6 +44,10 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
 """Before a proxy is tried again; twice as long each time."""
 ASK_S = 1.0
 """Between two tries to set a proxy's filter."""
+CHECK_S = 30.0
+"""A proxy is asked this often whether it is there: one PDU each way, none of them on air."""
+CHECKS = 15
+"""Times that it is asked, ASK_S apart, before its connection is given up: it may have much to take first."""
 EVENT_MS = 12
 """Between two events handed to the bridges: three channels, and the controller started and stopped."""
 IDLE_S = 1.0
@@ -72,9 +76,9 @@ class Ears(Heard):
 class Station:
     """Our node: run() keeps its ways open until cancelled. `adverts` are told of each that a bridge hears."""
 
-    def __init__(self, folder: Path, config: MeshConfig, model: SealedModel, backend: Any = None) -> None:
+    def __init__(self, folder: Path, config: MeshConfig, model: SealedModel, bluetooth: Bluetooth) -> None:
         self._folder = folder
-        self._backend = backend
+        self._bluetooth = bluetooth
         self._doors = {address: Door(address) for address in config.proxies}
         self._bridges = Bridges(config.bridges, config.baud, self._advert)
         self._model = model
@@ -200,7 +204,7 @@ class Station:
         pause = FIRST_PAUSE_S
         while True:
             try:
-                async with connected(door.address, door.heard(self._heard), self._backend) as proxy:
+                async with self._bluetooth.connected(door.address, door.heard(self._heard)) as proxy:
                     await self._use(door, proxy)
             except* ProxyError as group:
                 error = group.exceptions[0]
@@ -221,10 +225,25 @@ class Station:
                 asking.cancel()
 
     async def _ask(self, proxy: Proxy, client: ProxyClient) -> None:
-        """Sets the proxy's filter until it says so: one that has just started may take our numbers for old."""
+        """Sets the proxy's filter until it says so: one that has just started may take our numbers for old.
+
+        Then asks now and then: where bluetoothd was killed, nobody says that the connection is gone.
+        """
         while not client.ready:
-            proxy.write(self.work(client.start) or [])
-            await asyncio.sleep(ASK_S)
+            await self._say(proxy, client.start)
+        while True:
+            await asyncio.sleep(CHECK_S)
+            answers = client.answers
+            for _ in range(CHECKS):
+                await self._say(proxy, client.ask)
+                if client.answers != answers:
+                    break
+            else:
+                raise ProxyError("it answers no more")
+
+    async def _say(self, proxy: Proxy, what: Callable[[int], list[bytes]]) -> None:
+        proxy.write(self.work(what) or [])
+        await asyncio.sleep(ASK_S)
 
     def _heard(self, door: Door, value: bytes) -> None:
         if door.client is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -121,11 +122,11 @@ async def test_the_default_configuration_listens_on_loopback_only(tmp_path: Path
         await gateway.start()
         assert gateway._process is not None
         pid = gateway._process.pid
-        inodes = {
-            link[8:-1]
-            for fd in Path(f"/proc/{pid}/fd").iterdir()
-            if (link := str(fd.readlink())).startswith("socket:[")
-        }
+        inodes = set()
+        for fd in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(FileNotFoundError):  # it was closed meanwhile
+                if (link := str(fd.readlink())).startswith("socket:["):
+                    inodes.add(link[8:-1])
         listening = []
         for table in ("tcp", "tcp6", "udp", "udp6"):
             for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:

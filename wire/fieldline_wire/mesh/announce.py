@@ -18,6 +18,22 @@ PROVISIONING_SERVICE = const(0x1827)
 PROXY_SERVICE = const(0x1828)
 
 
+_NODE_MARK = b"F-node"
+_NODE_BYTES = const(8)
+
+
+def node_uuid(node: bytes) -> bytes:
+    """The Device UUID of the Fieldline node of this id (8 bytes): version 8 of RFC 9562, 5.8; UsageError."""
+    check("bytes of a node's id", len(node), _NODE_BYTES, _NODE_BYTES)
+    return node[:6] + bytes((0x8F, node[6], 0x80, node[7])) + _NODE_MARK
+
+
+def node_of(uuid: bytes) -> bytes:
+    """The id of the Fieldline node that says this Device UUID; empty where it is another's. A claim, no proof."""
+    node = uuid[:6] + uuid[7:8] + uuid[9:10]
+    return node if len(uuid) == 16 and node_uuid(node) == uuid else b""
+
+
 class Unprovisioned(Value):
     """The beacon of a device that waits for a provisioner (3.9.2). `uri_hash` is empty or 4 bytes."""
 

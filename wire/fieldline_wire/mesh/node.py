@@ -12,6 +12,7 @@ from fieldline_wire.mesh.advertiser import AD_BEACON, MAX_ADVERTS, Advertiser
 from fieldline_wire.mesh.counters import Counters
 from fieldline_wire.mesh.keys import PHASE_DISTRIBUTE, PHASE_SWITCH, NetworkKey, Subnet
 from fieldline_wire.mesh.memory import Cache, ReplayList
+from fieldline_wire.mesh.models.opcodes import INSUFFICIENT_RESOURCES, SUCCESS
 from fieldline_wire.mesh.network import ALL_NODES, ALL_PROXIES, ALL_RELAYS, NetworkPdu, is_unicast
 from fieldline_wire.mesh.publisher import Publisher
 from fieldline_wire.mesh.relay import Network
@@ -136,11 +137,16 @@ class Node:
         self.leave_at = 0
         self._store.save(settings.RECORD, b"")
 
-    def save(self) -> None:
-        """Stores the configuration and puts it in force."""
-        data = self.settings.to_bytes(self.network, self.keys, self.models())
+    def save(self) -> int:
+        """Stores the configuration and puts it in force; a status of 4.3.5. What has no room is undone."""
+        state = self.network, self.keys, self.models()
+        data = self.settings.to_bytes(*state)
+        if len(data) > settings.MAX_RECORD:
+            self.settings.take(self.aes, self._store.load(settings.RECORD), *state)  # type: ignore[arg-type]
+            return INSUFFICIENT_RESOURCES
         self._store.save(settings.RECORD, data)
         self._apply()
+        return SUCCESS
 
     def receive(self, now: int, data: bytes, bearer: int = 0) -> None:
         """A network PDU from a bearer (relay.ON_AIR, relay.ON_PROXY)."""

@@ -18,9 +18,9 @@ ADDRESSES = const(5)  # of one filter message: what fits an unsegmented control 
 
 
 class ProxyClient:
-    """One connection. `ready`: the proxy has told that its filter holds our addresses."""
+    """One connection. `ready`: the proxy has told that its filter holds our addresses; `answers`: how often."""
 
-    __slots__ = ("_addresses", "_mtu", "_node", "_reader", "counts", "proxy", "ready")
+    __slots__ = ("_addresses", "_mtu", "_node", "_reader", "answers", "counts", "proxy", "ready")
 
     def __init__(self, node: "Node", mtu: int, addresses: "list[int]") -> None:
         self._node = node
@@ -29,11 +29,16 @@ class ProxyClient:
         self._reader = proxy.Reader()
         self.proxy = 0  # address of the proxy node, once it has answered
         self.ready = False
+        self.answers = 0
         self.counts = {"in": 0, "out": 0, "beacons": 0, "refused": 0}
 
     def start(self, now: int) -> "list[bytes]":
         """The values that empty the proxy's filter and put our addresses in (6.4)."""
-        values = self._configure(now, proxy.set_filter(proxy.ACCEPT))
+        return self._configure(now, proxy.set_filter(proxy.ACCEPT)) + self.ask(now)
+
+    def ask(self, now: int) -> "list[bytes]":
+        """The values that put our addresses in again: nothing changes, and a proxy that is there answers."""
+        values: list[bytes] = []
         for at in range(0, len(self._addresses), ADDRESSES):
             values += self._configure(now, proxy.add_addresses(self._addresses[at : at + ADDRESSES]))
         return values
@@ -74,6 +79,7 @@ class ProxyClient:
         kind, size = proxy.read_status(pdu.transport)
         self.proxy = pdu.src
         self.ready = kind == proxy.ACCEPT and size >= len(self._addresses)
+        self.answers += 1
 
 
 def open_configuration(node: "Node", data: bytes, once: bool = True) -> NetworkPdu:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 RECORD = const(3)
 FORMAT = const(1)
+MAX_RECORD = const(400)  # bytes: what a node's journal takes as one value
 MAX_SUBNETS = const(3)  # a network, a guest of it, and one to spare
 MAX_APP_KEYS = const(4)
 
@@ -154,6 +155,7 @@ class Settings:
         for model in models:
             _take_model(reader, model)
         beats = self.heartbeats
+        beats.count = 0
         if reader.more():
             beats.count = -1
             beats.dst, beats.period_log, beats.ttl, beats.features, beats.net_index = reader.take(">HBBHH")

@@ -58,7 +58,9 @@ class NativeBoot:
             if first == _BLANK:
                 content = nativeimage.pack({}) if image is None else image
                 if len(content) > length:
-                    raise BoardError(f"an image of {len(content)} bytes does not fit ota_0, which has {length}")
+                    raise BoardError(
+                        f"an image of {len(content)} bytes does not fit ota_0, which has {length}"
+                    )
                 flash.program(at, content)
 
     def start(self, *, soft: bool) -> Path | None:

@@ -1,10 +1,12 @@
-"""Bluetooth mesh on a MicroPython port: /mesh.json says whether the board is a node of a mesh or a bridge to one.
+"""Bluetooth mesh on a MicroPython port: /mesh.json says what the board is in it.
 
     {"address": "0100", "device_key": "...", "net_key": "...", "app_key": "...", "iv_index": 0, "gateway": "0001"}
+    {"role": "device", "static_oob": "..."}
     {"role": "bridge"}
 
 The first is what `fieldline mesh add` prints; "relay": true in it makes the node a relay until the gateway says
-otherwise. With the file's keys it joins; afterwards the journal has them, and what the gateway made of them.
+otherwise. With the file's keys it joins; afterwards the journal has them, and what the gateway made of them. The
+second waits to be taken in on air, by who knows its 16 bytes of static OOB where it has them; then as the first.
 
 Rules: imported only where the file is there; each role imports its own code.
 """
@@ -17,13 +19,12 @@ from fieldline_node.links.serial import SerialLink
 from fieldline_wire.serial import BRIDGE_KINDS
 
 PATH = "/mesh.json"
-_LINK = "fieldline_node.links.mesh"  # in the builds of boards that have room for it
 
 
 class Mesh:
     """What the file says. IdentityError where it says nothing that can be. is_bridge: the board is no node."""
 
-    __slots__ = ("_said", "is_bridge")
+    __slots__ = ("_role", "_said", "is_bridge")
 
     def __init__(self) -> None:
         try:
@@ -32,22 +33,31 @@ class Mesh:
             role = self._said.get("role", "node")
         except (OSError, ValueError, AttributeError) as error:
             raise IdentityError("%s: %r" % (PATH, error)) from None
-        if role not in ("node", "bridge"):
-            raise IdentityError("%s: the role %r is neither node nor bridge" % (PATH, role))
+        if role not in ("node", "bridge", "device"):
+            raise IdentityError("%s: the role %r is none of node, device, bridge" % (PATH, role))
+        self._role = role
         self.is_bridge = role == "bridge"
+
+    def joining(self, journal, hardware, node_id: bytes):
+        """The wait of a board that no mesh has taken in yet, None for others. IdentityError as link()."""
+        if self._role != "device":
+            return None
+        if _find("given", "is_member")(journal):
+            return None
+        return self._make("joining", "make_joining", journal, hardware, node_id)
 
     def link(self, journal, hardware):
         """The node's link. IdentityError where the file cannot be used, or the radio does not start."""
+        if self._role == "node":
+            return self._make("links.mesh", "make_mesh_link", journal, hardware)
+        return self._make("links.provisioned", "make_provisioned_link", journal, hardware)
+
+    def _make(self, module: str, name: str, journal, hardware, *more):
         from fieldline_node.drivers.micropython.cipher import Aes
 
+        make = _find(module, name)
         try:
-            make = __import__(_LINK, None, None, ("make_mesh_link",)).make_mesh_link
-        except ImportError:
-            raise IdentityError("%s: this build has the bridge alone (docs/mesh.md 12)" % PATH) from None
-        except MemoryError:
-            raise IdentityError("%s: too little memory for a mesh (docs/mesh.md 12)" % PATH) from None
-        try:
-            return make(self._said, _bearer(), journal, Aes, hardware.random, hardware.now_ms)
+            return make(self._said, *more, _bearer(), journal, Aes, hardware.random, hardware.now_ms)
         except IdentityError as error:
             raise IdentityError("%s: %s" % (PATH, error)) from None
 
@@ -57,6 +67,16 @@ class Mesh:
 
         line = SerialLink(console, BRIDGE_KINDS)
         return Bridge(hardware, _bearer(), line, name), line
+
+
+def _find(module: str, name: str):
+    """What `name` is in a module of the node that not all builds have."""
+    try:
+        return getattr(__import__("fieldline_node." + module, None, None, (name,)), name)
+    except ImportError:
+        raise IdentityError("%s: this build has the bridge alone (docs/mesh.md 12)" % PATH) from None
+    except MemoryError:
+        raise IdentityError("%s: too little memory for a mesh (docs/mesh.md 12)" % PATH) from None
 
 
 def _bearer() -> Bearer:

@@ -103,7 +103,7 @@ def select() -> tuple:
         import machine
 
         machine.reset()
-    state = IDLE if journal.record is None else journal.record.state
+    state = IDLE if journal.record is None else journal.record.state  # pyright: ignore[reportAttributeAccessIssue]
     if state == TRIAL:
         import machine
 
@@ -114,7 +114,9 @@ def select() -> tuple:
 def decide(journal, loader: Loader, slots) -> bool:
     """Carries out what native.choose() says; whether the chip is to be reset."""
     start = native.choose(
-        journal, loader.running, lambda slot, sequence, key: slot_sound(*slots[slot], sequence, key)
+        journal,
+        loader.running,
+        lambda slot, sequence, key: slot_sound(*slots[slot], sequence, key),  # pyright: ignore[reportCallIssue]
     )
     try:
         if start is not None:

@@ -1,7 +1,8 @@
 """Runs the node on this board: the top loop, and what becomes of an exception that reaches it.
 
 The link is the console; where there is a file /mesh.json, it is a Bluetooth mesh, or the board is a bridge to one and
-no node (mesh.py); else where there is a file /wifi.json, it is Wi-Fi (wifi.py). Then the console is for people.
+no node, or it waits on air to be taken into one while the console is its link (mesh.py); else where there is a file
+/wifi.json, it is Wi-Fi (wifi.py). Then the console is for people.
 Where there is a /bthome.json, others hear the readings too (bthome.py).
 
 Rules: an exception is kept in the journal and the chip restarts; never is the node left standing. A development
@@ -99,10 +100,12 @@ async def _live(hardware: Hardware, mesh, wifi, console: Console, identity, star
             app, cable = mesh.bridge(hardware, console, board.NAME)
             await _steps(hardware, app, cable, cable, console)
             return
-        link = wifi or cable
+        link, waiting = wifi or cable, None
         if mesh is not None:
             try:
-                link = mesh.link(journal, hardware)
+                waiting = mesh.joining(journal, hardware, identity[0])
+                if waiting is None:
+                    link = mesh.link(journal, hardware)
             except IdentityError as error:
                 print("fieldline: %s. It talks over its cable" % error)
         outbox = find_region(board.CHIP, *board.FLASH_OUTBOX)
@@ -118,29 +121,34 @@ async def _live(hardware: Hardware, mesh, wifi, console: Console, identity, star
         if hasattr(link, "report_ms"):
             app.settings.set_default(SENSOR_NODE, KEY_REPORT_MS, link.report_ms)
         try:
-            app.shown = _load("/bthome.json", _BTHOME, "make_beacon", "Bluetooth", link)
+            app.shown = _load("/bthome.json", _BTHOME, "make_beacon", "Bluetooth", waiting or link)
         except IdentityError as error:
             print("fieldline: %s" % error)
-        await _steps(hardware, app, link, cable, console)
+        await _steps(hardware, app, link, cable, console, waiting)
     except Exception as error:  # noqa: BLE001 - the top loop
         sys.print_exception(error)
         if not await _stopped(hardware, cable, faults, error):
             hardware.restart()
 
 
-async def _steps(hardware: Hardware, app, link, cable: SerialLink, console: Console) -> None:
-    """Runs the app until a person asks for the REPL."""
-    work = getattr(link, "work", None)  # a mesh's: others' adverts wait for no app
+async def _steps(hardware: Hardware, app, link, cable: SerialLink, console: Console, waiting=None) -> None:
+    """Runs the app until a person asks for the REPL. `waiting`: what the board does on air beside its link."""
+    radio = waiting or link
+    work = getattr(radio, "work", None)  # a mesh's: others' adverts wait for no app
     due = 0
     while not _break_asked(hardware, cable):
         now = hardware.now_ms()
-        if work is None or now >= due or link.stirred:
+        if work is None or waiting is not None or now >= due or radio.stirred:
             due = app.step(now) + hardware.now_ms()
             now = hardware.now_ms()
         wait = max(0, due - now)
         if link is not cable:
             cable.poll(now)
-            wait = min(wait, _WIFI_MS if work is None else min(work(now), _MESH_MS))
+            wait = min(wait, _WIFI_MS if work is None else _MESH_MS)
+        if work is not None:
+            wait = min(wait, work(now), _MESH_MS)
+            if radio.ended:
+                app.restart()  # into another role in its mesh
         await console.rest(_POLL_MS if cable.break_near() else wait)
 
 

@@ -46,8 +46,8 @@ class UpdatePort:
         record = self.journal.record
         if record is None:
             record = blank(random(8), version)
-            if switch is not None:  # an image of the chip's own always runs from one of the two
-                record.active = switch.running
+            if switch is not None:  # a native image runs from one of the two, also when it came by cable
+                record.active = switch.running  # pyright: ignore[reportAttributeAccessIssue]
             self.journal.write(record)
 
     def status(self):

@@ -80,8 +80,7 @@ def net_add(node: "Node", now: int, data: bytes) -> bytes:
     if len(node.network.subnets) >= MAX_SUBNETS:
         return _net_status(INSUFFICIENT_RESOURCES, index)
     node.network.subnets.append(Subnet(index, NetworkKey(node.aes, key)))
-    node.save()
-    return _net_status(SUCCESS, index)
+    return _net_status(node.save(), index)
 
 
 def net_update(node: "Node", now: int, data: bytes) -> bytes:
@@ -95,7 +94,7 @@ def net_update(node: "Node", now: int, data: bytes) -> bytes:
     if subnet.new is None:
         subnet.new = NetworkKey(node.aes, key)
         subnet.phase = PHASE_DISTRIBUTE
-        node.save()
+        return _net_status(node.save(), index)
     return _net_status(SUCCESS, index)
 
 
@@ -168,8 +167,7 @@ def app_add(node: "Node", now: int, data: bytes) -> bytes:
     if len(node.keys.app_keys) >= MAX_APP_KEYS:
         return _app_status(INSUFFICIENT_RESOURCES, net, index)
     node.keys.app_keys.append(AppKey(index, net, ApplicationKey(node.aes, key)))
-    node.save()
-    return _app_status(SUCCESS, net, index)
+    return _app_status(node.save(), net, index)
 
 
 def app_update(node: "Node", now: int, data: bytes) -> bytes:
@@ -187,7 +185,7 @@ def app_update(node: "Node", now: int, data: bytes) -> bytes:
         return _app_status(CANNOT_UPDATE, net, index)
     if app.new is None:
         app.new = ApplicationKey(node.aes, key)
-        node.save()
+        return _app_status(node.save(), net, index)
     return _app_status(SUCCESS, net, index)
 
 

@@ -82,8 +82,8 @@ def bind(node: "Node", now: int, data: bytes) -> bytes:
         if len(model.state.binds) >= MAX_BINDS:
             return _bind_status(INSUFFICIENT_RESOURCES, data)
         model.state.binds.append(index)
-        node.save()
-    return _bind_status(SUCCESS, data)
+        status = node.save()
+    return _bind_status(status, data)
 
 
 def unbind(node: "Node", now: int, data: bytes) -> bytes:
@@ -129,8 +129,7 @@ def _subscribe(node: "Node", data: bytes, address: int, label: bytes, at: int, c
             return _subscription_status(INSUFFICIENT_RESOURCES, data[:2], address, name)
         listed = listed + [row]
     model.state.subscriptions = listed
-    node.save()
-    return _subscription_status(SUCCESS, data[:2], address, name)
+    return _subscription_status(node.save(), data[:2], address, name)
 
 
 def _group(data: bytes) -> int:
@@ -223,8 +222,8 @@ def _set_publication(node: "Node", data: bytes, address: int, label: bytes, at: 
     if 0x80 <= out.ttl < 0xFF:
         return _publication_status(INVALID_PUBLISH, data[:2], Publication(), name)
     model.state.publication = out if address else Publication()
-    node.save()
-    return _publication_status(SUCCESS, data[:2], model.state.publication, name)
+    status = node.save()
+    return _publication_status(status, data[:2], model.state.publication, name)
 
 
 def publication_set(node: "Node", now: int, data: bytes) -> bytes:

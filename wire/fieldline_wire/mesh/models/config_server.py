@@ -170,7 +170,7 @@ def _heartbeat_publication(node: "Node", now: int, data: bytes) -> bytes:
             beats.period_log = period
             beats.due = now
             beats.last_features = node.features()
-            node.save()
+            status = node.save()
     log = 0xFF if beats.count < 0 else log_of(beats.count)
     return opcode(HEARTBEAT_PUB_STATUS) + struct.pack(
         "<BHBBBHH", status, beats.dst, log, beats.period_log, beats.ttl, beats.features, beats.net_index

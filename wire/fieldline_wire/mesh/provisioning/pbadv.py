@@ -30,6 +30,7 @@ _AGAIN_MS = const(500)  # between two tries
 _OPEN_AGAIN_MS = const(1500)  # of Link Open: bluetooth-meshd takes its answer back when it comes sooner
 _CLOSE_COPIES = const(3)  # 5.3.1.4.3: nobody acknowledges a Link Close
 MAX_WAITING = const(4)
+_OLD = const(0x40)  # so many transactions back, of the 128 numbers: it was delivered
 
 CLOSE_SUCCESS = const(0)
 CLOSE_TIMEOUT = const(1)
@@ -234,8 +235,8 @@ class Link:
         number = data[4]
         if number >> 7 != (1 if self._provisioner else 0):
             return  # an echo of our own
-        if number == self._theirs:
-            self._acknowledge(now, number)
+        if self._theirs >= 0 and (self._theirs - number) & 0x7F < _OLD:
+            self._acknowledge(now, number)  # also of one before it: a bearer's queue may hold it for long
             return
         if self._assembly is None or self._assembly.number != number:
             self._assembly = Assembly(number)
