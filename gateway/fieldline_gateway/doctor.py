@@ -217,6 +217,22 @@ def _links(config: Config, status: dict[str, Any] | None) -> Iterator[Check]:
             yield Check("port", "warning", f"{pattern}: nothing there", "plug the node in; see dmesg")
         for path in found:
             yield _port(path, told.get(path))
+    for pattern in config.bluetooth.bridges if config.bluetooth else ():
+        found = matching((pattern,))
+        if not found:
+            yield Check("bridge", "warning", f"{pattern}: nothing there", "plug the bridge in; see dmesg")
+        for path in found:
+            yield _bridge(path, told.get(f"bridge {path}"))
+
+
+def _bridge(path: str, link: dict[str, Any] | None) -> Check:
+    """A mesh bridge's port; who answers on it, where a gateway runs."""
+    if not os.access(path, os.R_OK | os.W_OK) or link is None or not link["open"]:
+        return replace(_port(path, link), name="bridge")
+    if "board" not in link:
+        todo = 'has its board a /mesh.json of {"role": "bridge"}? (docs/mesh.md 11)'
+        return Check("bridge", "failed", f"{path} is open, and no bridge answers", todo)
+    return Check("bridge", "ok", f"{path}: {link['board']}, {link['adverts_in']} adverts heard")
 
 
 def _port(path: str, link: dict[str, Any] | None) -> Check:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from fieldline_gateway.presence import Change, Presence
 from fieldline_gateway.records import CLASS_NAMES
 from fieldline_gateway.sinks.make import AnySink
-from fieldline_gateway.slices import slices
+from fieldline_gateway.slices import encoded_object
 from fieldline_gateway.store.reader import StoreReader
 from fieldline_gateway.store.store import Store
 from fieldline_gateway.tasks import ended
@@ -52,10 +52,7 @@ class RunningSinks:
         told = []
         for sink in self.all:
             reader = self._reader(sink)
-            numbers: dict[str, dict[str, int]] = {}
-            async for part in slices(list(reader.numbers.items())):
-                for node, by_class in part:
-                    numbers[node.hex()] = {CLASS_NAMES[cls]: number for cls, number in by_class.items()}
+            numbers = await encoded_object(list(reader.numbers.items()), _numbers_of)
             told.append({"sink": sink.name, **sink.status(), **reader.status(), "numbers": numbers})
         return told
 
@@ -86,6 +83,11 @@ class RunningSinks:
             except Exception:
                 log.exception("sink-failed", extra={"fields": {"sink": sink.name, "again_s": PAUSE_S}})
             await asyncio.sleep(PAUSE_S)
+
+
+def _numbers_of(each: tuple[bytes, Mapping[int, int]]) -> tuple[str, dict[str, int]]:
+    node, numbers = each
+    return node.hex(), {CLASS_NAMES[cls]: number for cls, number in numbers.items()}
 
 
 class SinkNotes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from typing import Any, TypeVar
@@ -56,6 +56,24 @@ async def slices(items: Iterable[T], size: int | None = None) -> AsyncIterator[l
             await asyncio.sleep(0)
 
 
+class Encoded(str):
+    """JSON that dumps() takes as it is: the text of 30,000 nodes takes a fifth of the memory of their values."""
+
+    __slots__ = ()
+
+
+async def encoded_list(items: Iterable[T], value: Callable[[T], Any]) -> Encoded:
+    """The list of the value of each item."""
+    found = [_compact([value(item) for item in part])[1:-1] async for part in slices(items)]
+    return Encoded(f"[{','.join(found)}]")
+
+
+async def encoded_object(items: Iterable[T], pair: Callable[[T], tuple[str, Any]]) -> Encoded:
+    """The object of the name and value of each item."""
+    found = [_compact(dict(map(pair, part)))[1:-1] async for part in slices(items)]
+    return Encoded(f"{{{','.join(found)}}}")
+
+
 async def dumps(value: Any) -> bytes:
     """`value` as JSON. Long lists and objects at its first levels are encoded in slices: a thread would not help, the
     encoder holds the interpreter's lock."""
@@ -65,7 +83,9 @@ async def dumps(value: Any) -> bytes:
 
 
 async def _dump(value: Any, found: list[str], levels: int) -> None:
-    if isinstance(value, dict) and len(value) > SLICE:
+    if isinstance(value, Encoded):
+        found.append(value)
+    elif isinstance(value, dict) and len(value) > SLICE:
         await _dump_slices(value.items(), dict, "{}", found)
     elif isinstance(value, list) and len(value) > SLICE:
         await _dump_slices(value, list, "[]", found)

@@ -10,15 +10,15 @@ from typing import Any
 
 from fieldline_gateway.ingest.node import NodeState
 from fieldline_gateway.records import CLASS_NAMES
-from fieldline_gateway.slices import slices
+from fieldline_gateway.slices import Encoded, encoded_list
 from fieldline_wire.errors import PeerError
 from fieldline_wire.messages import Hello
 from fieldline_wire.quantities import measured
 
 
-async def nodes(states: Sequence[NodeState], now_ms: int) -> list[dict[str, Any]]:
+async def nodes(states: Sequence[NodeState], now_ms: int) -> Encoded:
     """One entry for each enrolled node, made in slices; `now_ms` is UTC."""
-    return [node(state, now_ms) async for part in slices(states) for state in part]
+    return await encoded_list(states, lambda state: node(state, now_ms))
 
 
 def node(state: NodeState, now_ms: int) -> dict[str, Any]:

@@ -152,3 +152,23 @@ def test_the_exit_status_says_whether_something_failed(tmp_path: Path) -> None:
     code, said = asyncio.run(scenario())
     assert code == 1
     assert "failed   broker of json: mqtt://127.0.0.1:9: nothing listens" in said and "         -> " in said
+
+
+def test_a_bridge_that_is_not_there_is_silent_or_answers(tmp_path: Path) -> None:
+    text = plain(tmp_path) + f'[mesh]\nbridges = ["{tmp_path}/bridge"]\n'
+    assert "nothing there" in checks(tmp_path, text)["bridge"].seen
+    config = load(tmp_path / "gateway.toml")
+    master, slave = os.openpty()
+    try:
+        (tmp_path / "bridge").symlink_to(os.ttyname(slave))
+        link = {"link": f"bridge {tmp_path}/bridge", "open": True, "adverts_in": 7}
+        states = []
+        for said in ({}, {"open": False, "error": "busy"}, link, link | {"board": "pico_w"}):
+            told = {"links": [{**link, **said}] if said else []}
+            found = [check for check in doctor._links(config, told) if check.name == "bridge"]
+            states.append((found[0].state, found[0].seen.split("bridge", 1)[1]))
+        assert [state for state, _ in states] == ["ok", "failed", "failed", "ok"]
+        assert "no bridge answers" in states[2][1] and "pico_w, 7 adverts" in states[3][1]
+    finally:
+        os.close(master)
+        os.close(slave)

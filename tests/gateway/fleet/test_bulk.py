@@ -12,7 +12,7 @@ import pytest
 
 from fieldline_gateway.ingest.came import Moment
 from fieldline_gateway.registry import Registry
-from fieldline_gateway.slices import dumps
+from fieldline_gateway.slices import dumps, encoded_list, encoded_object
 from fieldline_wire.messages import Command, Config, Result
 from tests.fakes.gateway_node import KEY, FakeNode
 from tests.gateway.fleet.conftest import World
@@ -169,7 +169,29 @@ async def test_a_job_for_all_expires(fleet: Fleet) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [{}, [], None, {"a": [], "b": {"c": list(range(1000))}}, {"x": [{"ü": i} for i in range(401)]}, "x"],
+    [
+        {},
+        [],
+        None,
+        {"a": [], "b": {"c": list(range(1000))}},
+        {"x": [{"ü": i} for i in range(401)]},
+        "x",
+        [[{"a": {f"n{i}": [i] for i in range(401)}}, 1], [2]],
+        [[[[[[[1, {"a": 2}]]]]]]],
+    ],
 )
 async def test_long_answers_are_the_same_json(value: Any) -> None:
     assert json.loads(await dumps(value)) == value
+
+
+@pytest.mark.parametrize("count", [0, 1, 200, 201, 400])
+async def test_what_is_encoded_already_is_taken_as_it_is(count: int) -> None:
+    names = [f"n{i}" for i in range(count)]
+    answer = {
+        "nodes": await encoded_list(names, lambda name: {"name": name}),
+        "sinks": [{"numbers": await encoded_object(names, lambda name: (name, [name]))}],
+    }
+    assert json.loads(await dumps(answer)) == {
+        "nodes": [{"name": name} for name in names],
+        "sinks": [{"numbers": {name: [name] for name in names}}],
+    }

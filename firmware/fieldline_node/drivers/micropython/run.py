@@ -118,8 +118,9 @@ async def _live(hardware: Hardware, mesh, wifi, console: Console, identity, star
                 faults.trial = True
                 hardware.start_watchdog()  # the selector did: a development build in its trial has one too
         app = make_node(board, hardware, link, journal, faults, outbox, identity, updates)
-        if hasattr(link, "report_ms"):
-            app.settings.set_default(SENSOR_NODE, KEY_REPORT_MS, link.report_ms)
+        report_ms = getattr(link, "report_ms", 0)  # where the link wants rarer reports
+        if report_ms:
+            app.settings.set_default(SENSOR_NODE, KEY_REPORT_MS, report_ms)
         try:
             app.shown = _load("/bthome.json", _BTHOME, "make_beacon", "Bluetooth", waiting or link)
         except IdentityError as error:
