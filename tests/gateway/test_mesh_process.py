@@ -17,7 +17,7 @@ from fieldline_gateway.control import ask
 from fieldline_gateway.errors import UsageError
 from fieldline_gateway.mesh import network
 from fieldline_wire.mesh.advertiser import AD_BEACON, AD_PB_ADV
-from fieldline_wire.mesh.announce import Unprovisioned
+from fieldline_wire.mesh.announce import Unprovisioned, node_uuid
 from fieldline_wire.mesh.provisioning.device import Device
 from fieldline_wire.mesh.provisioning.p256 import PlainKeyPair
 from fieldline_wire.mesh.provisioning.pbadv import Link
@@ -194,6 +194,30 @@ async def test_a_wrong_static_oob_value_is_told_and_leaves_nothing_behind(tmp_pa
             assert status == 2 and "32 hexadecimal digits" in said
             status, said = await site.mesh("relay", "0100", "on")
             assert status == 2 and "fieldline mesh nodes" in said
+
+
+async def test_a_board_of_ours_is_known_by_its_uuid_and_leaves_when_it_is_told(tmp_path: Path) -> None:
+    async with made(tmp_path) as site:
+        device = Unmade(site.room)
+        device.uuid = node_uuid(bytes.fromhex(NODE))
+        device.again()
+        async with site.running():
+            await site.until(lambda: site.ask("mesh.devices"))
+            assert [row["node"] for row in site.ask("mesh.devices")] == [NODE]
+            status, said = await site.mesh("provision", device.uuid.hex(), "--node", "1122334455667788")
+            assert status == 2 and f"says that it is the node {NODE}" in said
+            assert (await site.mesh("add", NODE))[0] == 0  # it got keys in the jig
+            status, said = await site.mesh("provision", NODE)
+            assert status == 2 and "by another way" in said and not device.joined
+            assert (await site.mesh("remove", NODE))[0] == 0
+            assert (await site.mesh("provision", NODE))[0] == 0
+            await site.until(lambda: site.nodes() and site.nodes()[0]["open"] == [])
+            assert site.nodes()[0]["node"] == NODE
+            status, said = await site.mesh("reset", NODE)
+            assert status == 0 and site.nodes() == []
+            await site.until(lambda: not device.far.node.provisioned)
+            status, said = await site.mesh("reset", NODE)
+            assert status == 2 and "is no member" in said
 
 
 async def test_killed_at_any_moment_of_provisioning_and_setting_the_gateway_still_knows_its_node(
