@@ -10,10 +10,7 @@ A build may carry the sources to be read on the board, in a folder that nothing 
 
 from __future__ import annotations
 
-import ast
-import functools
 import importlib.metadata
-import importlib.util
 import shutil
 import subprocess
 import tempfile
@@ -28,7 +25,7 @@ from fieldline_boards.boardmodule import board_module
 from fieldline_boards.chips import RP2
 from fieldline_boards.circuitpython import for_circuitpython, settings_file, storage_constants
 from fieldline_boards.errors import BoardError
-from fieldline_boards.fold import constants, fold
+from fieldline_boards.modules import NODE, as_written, closure, find, folder_of, folding, imports
 from fieldline_boards.spec import BoardSpec
 
 _SCRIPTS = ("boot.py", "main.py")
@@ -36,21 +33,19 @@ _CIRCUITPYTHON = "circuitpython/"  # where its scripts are, beside those of Micr
 _CIRCUITPYTHON_SCRIPTS = ("boot.py", "code.py", "safemode.py")
 _SETTINGS = "settings.toml"
 _LIBRARY = Path("lib")  # on CircuitPython's sys.path
-_NODE = "fieldline_node"
 _NATIVE_MAIN = (
     "native/main.py"  # of an image that takes others of its kind; it imports what an app has no use for
 )
 # By kind of radio: what the node imports where a file on the board asks for it.
 _RADIOS = {
-    "wifi": (f"{_NODE}.drivers.micropython.wifi",),
-    "ble": (f"{_NODE}.drivers.micropython.mesh", f"{_NODE}.drivers.micropython.bthome"),
+    "wifi": (f"{NODE}.drivers.micropython.wifi",),
+    "ble": (f"{NODE}.drivers.micropython.mesh", f"{NODE}.drivers.micropython.bthome"),
 }
 _MESH_NODE = (
-    f"{_NODE}.links.mesh",
-    *(f"{_NODE}.{name}" for name in ("given", "joining", "links.provisioned")),
+    f"{NODE}.links.mesh",
+    *(f"{NODE}.{name}" for name in ("given", "joining", "links.provisioned")),
 )
-_PACKAGES = (_NODE, "fieldline_wire")
-_DRIVERS = f"{_NODE}/drivers/micropython/"
+_DRIVERS = f"{NODE}/drivers/micropython/"
 _SELECTOR = (
     _DRIVERS + "selector.mpy",
     "fieldline_wire/update/boot.mpy",
@@ -60,25 +55,25 @@ _SELECTOR = (
 # Loaded when there is an update, never in a quiet node: drivers/micropython/loader.py
 _UPDATES = (
     "fieldline_wire/update/",
-    f"{_NODE}/updates.",
+    f"{NODE}/updates.",
     *(f"{_DRIVERS}{name}." for name in ("inflate", "mounted", "native", "selector", "slots", "updates")),
 )
 # Loaded where a /mesh.json has no keys: what waits on air for them, and what takes them up
 _JOINING = (
     "fieldline_wire/mesh/announce.",
     "fieldline_wire/mesh/provisioning/",
-    *(f"{_NODE}/{name}." for name in ("given", "joining", "links/provisioned")),
+    *(f"{NODE}/{name}." for name in ("given", "joining", "links/provisioned")),
 )
 # Loaded where there is a /mesh.json or /bthome.json: drivers/micropython/mesh.py, bthome.py
 _MESH = (
     "fieldline_wire/mesh/",
-    f"{_NODE}/bridge.",
-    f"{_NODE}/bthome.",
-    f"{_NODE}/links/mesh.",
+    f"{NODE}/bridge.",
+    f"{NODE}/bthome.",
+    f"{NODE}/links/mesh.",
     *(f"{_DRIVERS}{name}." for name in ("ble", "bthome", "mesh")),
 )
 # Of no use without the selector
-_WITH_SELECTOR = (*_UPDATES, f"{_NODE}/standby.", f"{_DRIVERS}loader.")
+_WITH_SELECTOR = (*_UPDATES, f"{NODE}/standby.", f"{_DRIVERS}loader.")
 _BLOCK = 4096
 _RAW_BLOCKS = 5
 _MANIFEST = "manifest.py"
@@ -188,7 +183,7 @@ def build(
     `sources_too`: the sources go along, so that a traceback's lines can be read on the board, where they fit.
     """
     module = board_module(spec, importlib.metadata.version("fieldline"), development=development)
-    with _gathered(spec, _SCRIPTS, module, out_dir, _folding()) as sources:
+    with _gathered(spec, _SCRIPTS, module, out_dir, folding()) as sources:
         for path, source in sources:
             target = Path(path).with_suffix(".mpy")
             # memory is narrow in an update and with a mesh, and in flash for the selector
@@ -216,7 +211,7 @@ def build_frozen(spec: BoardSpec, out_dir: Path, *, development: bool = True) ->
     native = bool(spec.native) and spec.update is not None
     version = importlib.metadata.version("fieldline")
     module = board_module(spec, version, development=development, native=native)
-    with _gathered(spec, (_NATIVE_MAIN if native else "main.py",), module, out_dir, _folding()) as sources:
+    with _gathered(spec, (_NATIVE_MAIN if native else "main.py",), module, out_dir, folding()) as sources:
         for path, source in [*sources, ("main.py", out_dir / "main.py")]:
             if not native and path.startswith(_WITH_SELECTOR):
                 continue
@@ -240,7 +235,7 @@ def build_circuitpython(
     version = importlib.metadata.version("fieldline")
     module = board_module(spec, version, development=development, storage=storage_constants(how))
     scripts = tuple(_CIRCUITPYTHON + name for name in _CIRCUITPYTHON_SCRIPTS)
-    with _gathered(spec, scripts, module, out_dir, _as_written) as sources:
+    with _gathered(spec, scripts, module, out_dir, as_written) as sources:
         for path, source in sources:
             target = out_dir / _LIBRARY / path
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -256,7 +251,7 @@ def build_modules(spec: BoardSpec, modules: Iterable[str], out_dir: Path) -> int
     """Compiles modules and all of our own that these import as a release's `.mpy`; bytes. BoardError."""
     total = 0
     with tempfile.TemporaryDirectory(prefix="fieldline-build-") as scratch:
-        for path, text in _closure(modules, _folding()).items():
+        for path, text in closure(modules, folding()).items():
             source = Path(scratch) / "module.py"
             source.write_text(text, encoding="utf-8")
             target = (out_dir / path).with_suffix(".mpy")
@@ -274,8 +269,8 @@ def _gathered(
     `text` gives a source as it is to be taken. The files are the caller's for as long as this lasts.
     """
     files = {Path(name).name: _script(name) for name in scripts}
-    ours = (_imports(_as_written(file)) for file in files.values())
-    sources = _closure(_sensors(spec).union(_radios(spec, files), *ours), text)
+    ours = (imports(as_written(file)) for file in files.values())
+    sources = closure(_sensors(spec).union(_radios(spec, files), *ours), text)
     _clear(out_dir)
     for name, source in files.items():
         shutil.copyfile(source, out_dir / name)
@@ -286,21 +281,6 @@ def _gathered(
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(content, encoding="utf-8")
         yield [(path, Path(scratch) / path) for path in sorted(sources)]
-
-
-def _as_written(source: Path) -> str:
-    return source.read_text(encoding="utf-8")
-
-
-def _folding() -> Callable[[Path], str]:
-    """Gives a source with the constants that it imports of our own modules written out."""
-
-    @functools.cache
-    def known(module: str) -> dict[str, int]:
-        file = _source(module) if module.split(".")[0] in _PACKAGES else None
-        return {} if file is None else constants(_as_written(file))
-
-    return lambda source: fold(_as_written(source), known)
 
 
 def _opt(development: bool) -> int:
@@ -315,17 +295,9 @@ freeze("{_FROZEN}", opt={_opt(development)})
 """
 
 
-def _package(name: str) -> Path:
-    """Folder of an installed package, without importing it: the node's code does not run on the host."""
-    spec = importlib.util.find_spec(name)
-    if spec is None or spec.origin is None:
-        raise BoardError(f"the package {name} is not installed; run scripts/setup")
-    return Path(spec.origin).parent
-
-
 def _script(name: str) -> Path:
     """boot.py or main.py: beside the package in a checkout, inside it in an installed fieldline."""
-    package = _package(_NODE)
+    package = folder_of(NODE)
     for path in (package / "rootfs" / name, package.parent / name):
         if path.is_file():
             return path
@@ -334,9 +306,9 @@ def _script(name: str) -> Path:
 
 def _sensors(spec: BoardSpec) -> set[str]:
     """The modules of the board's sensors; BoardError where the node has none of a kind."""
-    modules = {f"{_NODE}.sensors.{sensor.kind}": sensor for sensor in spec.sensors}
+    modules = {f"{NODE}.sensors.{sensor.kind}": sensor for sensor in spec.sensors}
     for module, sensor in modules.items():
-        if _source(module) is None:
+        if find(module) is None:
             raise BoardError(f"{spec.name}: the node knows no sensor of kind '{sensor.kind}' ({sensor.name})")
     return set(modules)
 
@@ -348,54 +320,6 @@ def _radios(spec: BoardSpec, scripts: Iterable[str]) -> set[str]:
     modules = {module for kind in spec.radio.kinds for module in _RADIOS[kind]}
     roomy = spec.radio.mesh == "node" or (spec.radio.mesh == "bridge" and "boot.py" not in scripts)  # frozen
     return modules.union(_MESH_NODE if roomy else ())
-
-
-def _closure(modules: Iterable[str], text: Callable[[Path], str]) -> dict[str, str]:
-    """Sources of our own among `modules` and what these import, by path on the board."""
-    found: dict[str, str] = {}
-    waiting = list(modules)
-    while waiting:
-        name = waiting.pop()
-        parent = name.rpartition(".")[0]
-        file = _source(name)
-        if file is None:
-            waiting += [parent] if parent else []  # not a module but a name in one
-            continue
-        path = file.relative_to(_package(name.split(".")[0]).parent).as_posix()
-        if path not in found:
-            found[path] = text(file)
-            waiting += [*_imports(found[path]), *([parent] if parent else [])]
-    return found
-
-
-def _imports(source: str) -> set[str]:
-    """What a source imports of our own, wherever in it: modules, and names that may be modules."""
-    names: set[str] = set()
-    for node in _carried_out(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return {name for name in names if name.split(".")[0] in _PACKAGES}
-
-
-def _carried_out(tree: ast.AST) -> Iterator[ast.AST]:
-    """All nodes but those that are for type checkers alone."""
-    waiting = [tree]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
-            continue
-        yield node
-        waiting += ast.iter_child_nodes(node)
-
-
-def _source(module: str) -> Path | None:
-    """The file of a module of our own, None where there is no such module."""
-    package, *rest = module.split(".")
-    path = _package(package).joinpath(*rest)
-    candidates = (path / "__init__.py", path.with_suffix(".py"))
-    return next((file for file in candidates if file.is_file()), None)
 
 
 def _compile(spec: BoardSpec, source: Path, path: str, target: Path, opt: int) -> None:
