@@ -52,7 +52,7 @@ def run(quick: bool = False) -> list[Figure]:
     except images.ImageMissing as missing:
         print(f"bench ota: without times: {missing}", file=sys.stderr)
         return found
-    return found + asyncio.run(_verification(image))
+    return found + asyncio.run(_verification(image)) + [asyncio.run(_rp2040_cuts(image))]
 
 
 def _bytes() -> list[Figure]:
@@ -185,3 +185,18 @@ async def _verification(image: Path) -> list[Figure]:
             f"limit 57344; code {values['code']} and what it makes, collected each 8 kB; {SIMULATED}",
         ),
     ]
+
+
+async def _rp2040_cuts(image: Path) -> Figure:
+    """Power cuts in updates on the chip, each judged from its flash: half an hour, and more on a busy machine."""
+    nodes: Any = importlib.import_module("tests.boards.rp2040.nodes")
+    rp2040: Any = importlib.import_module("tests.ota.rp2040")
+    with tempfile.TemporaryDirectory(prefix="fieldline-bench-") as scratch:
+        folder = Path(scratch)
+        node = await nodes.equip(image, folder / "equipped")
+        cuts = await rp2040.cut(image, node.flash, folder)
+    for each in cuts.wrong:
+        print(f"bench ota: {each}", file=sys.stderr)
+    return Figure(
+        "ota.rp2040_cuts", cuts.cases, "cuts", f"{len(cuts.wrong)} violations, limit 0; {SIMULATED}"
+    )

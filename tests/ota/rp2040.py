@@ -6,12 +6,17 @@ power off. A node goes from release to release; where none is left it gets its f
 
 from __future__ import annotations
 
+import asyncio
 import json
+import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from random import Random
 
 from fieldline_boards.board import TEARS
+from fieldline_boards.boardfiles import BoardFiles
+from fieldline_boards.emulated.rp2040 import Rp2040Board
 from fieldline_node.lane import Missing
 from fieldline_ota.release import Release
 from fieldline_ota.romfs import build_image
@@ -21,11 +26,14 @@ from fieldline_wire.update.codes import SLOT_FILES, TRIAL
 from fieldline_wire.update.slots import SlotJournal
 from fieldline_wire.update.trust import pack_trust
 from tests.boards.rp2040.nodes import PicoNode, RawFlash
+from tests.boards.rp2040.picos import SPEC
 from tests.ota import material
 
 MAIN = Path(__file__).with_name("rp2040_main.py")
 ABI = 0x0306
 LONGEST_S = 240.0
+MANY = 200
+WITHIN = 60  # flash operations: about an update
 LAST = 14  # releases: the first full, the others deltas; each fourth crashes
 
 
@@ -151,3 +159,34 @@ class Cuts:
         self._floor = record.floor
         self.confirmed.add(record.floor)
         self.reverted += record.state == 7
+
+
+def put(port: str, content: Mapping[str, bytes]) -> None:
+    with BoardFiles(port) as board:
+        if any(path.startswith("releases/") for path in content):
+            board.make_folder("releases")
+        for path in sorted(content, key=lambda path: path == "main.py"):  # which is to start last
+            board.write(path, content[path], lambda done: None)
+
+
+async def cut(
+    picture: Path, flash: bytes, folder: Path, count: int = MANY, seed: int = 7, last: int = LAST
+) -> Cuts:
+    """Cuts one chip that has the firmware in its `flash` and the releases up to `last`; says how far it is."""
+    async with Rp2040Board(SPEC, folder / "board", image=picture, pace=0, instant_flash=True) as board:
+        await board.restore(flash)
+        await board.power.on()
+        await asyncio.to_thread(put, board.port, files(releases(last)))
+        await board.power.off()
+        first = board.snapshot()
+        await board.power.on()
+        cuts = Cuts(PicoNode(board), first, Random(seed))
+        begin = time.monotonic()
+        while cuts.cases < count:
+            await cuts.cut(WITHIN)
+            print(
+                f"{time.monotonic() - begin:.0f} s: {cuts.cases} of {count} cuts, wrong: {cuts.wrong}",
+                file=sys.stderr,
+                flush=True,
+            )
+        return cuts

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import importlib.metadata
-import time
-from collections.abc import Mapping
 from pathlib import Path
-from random import Random
 
 import pytest
 from fakes.update_server import UpdateServer
 
-from fieldline_boards.boardfiles import BoardFiles
 from fieldline_boards.build import build
 from fieldline_boards.emulated.rp2040 import Rp2040Board
 from fieldline_ota.romfs import build_image
@@ -25,40 +21,10 @@ from tests.boards.rp2040.conftest import image as image
 from tests.boards.rp2040.nodes import PicoNode
 from tests.boards.rp2040.picos import NODE, SPEC, Equipped
 from tests.ota import material
-from tests.ota.rp2040 import ABI, LAST, Cuts, files, releases
+from tests.ota.rp2040 import ABI, MANY, Cuts, cut, put
 
 SAMPLE = 3
-MANY = 200
 WHOLE_S = 600.0  # of the host's time
-WITHIN = 60  # flash operations: about an update
-
-
-def put(port: str, content: Mapping[str, bytes]) -> None:
-    with BoardFiles(port) as board:
-        if any(path.startswith("releases/") for path in content):
-            board.make_folder("releases")
-        for path in sorted(content, key=lambda path: path == "main.py"):  # which is to start last
-            board.write(path, content[path], lambda done: None)
-
-
-async def cut(picture: Path, node: Equipped, folder: Path, count: int, seed: int, last: int) -> Cuts:
-    """`count` cuts of one chip that has the releases up to `last`."""
-    async with Rp2040Board(SPEC, folder / "board", image=picture, pace=0, instant_flash=True) as board:
-        await board.restore(node.flash)
-        await board.power.on()
-        await asyncio.to_thread(put, board.port, files(releases(last)))
-        await board.power.off()
-        first = board.snapshot()
-        await board.power.on()
-        cuts = Cuts(PicoNode(board), first, Random(seed))
-        begin = time.monotonic()
-        while cuts.cases < count:
-            await cuts.cut(WITHIN)
-            print(
-                f"{time.monotonic() - begin:.0f} s: {cuts.cases} of {count} cuts, wrong: {cuts.wrong}",
-                flush=True,
-            )
-        return cuts
 
 
 def judge(cuts: Cuts) -> None:
@@ -70,13 +36,13 @@ def judge(cuts: Cuts) -> None:
 
 @pytest.mark.timeout(600)
 def test_power_cuts_in_updates(image: Path, equipped: Equipped, tmp_path: Path) -> None:
-    judge(asyncio.run(cut(image, equipped, tmp_path, SAMPLE, 3, last=2)))
+    judge(asyncio.run(cut(image, equipped.flash, tmp_path, SAMPLE, 3, last=2)))
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(36000)
 def test_many_power_cuts_in_updates(image: Path, equipped: Equipped, tmp_path: Path) -> None:
-    cuts = asyncio.run(cut(image, equipped, tmp_path, MANY, 7, LAST))
+    cuts = asyncio.run(cut(image, equipped.flash, tmp_path, MANY, 7))
     judge(cuts)
     assert len(cuts.confirmed) > 5 and cuts.reverted
 
