@@ -115,7 +115,8 @@ def test_the_port_keeps_its_name_and_refuses_what_nobody_reads(tmp_path: Path) -
     console = Console(str(port))
     console.open()
     assert port.resolve().is_char_device() and console.read() == b""
-    with port.open("r+b", buffering=0) as gateway:
+    # Who leads a session without a terminal must not get this one for its own, and end with it.
+    with os.fdopen(os.open(port, os.O_RDWR | os.O_NOCTTY), "r+b", buffering=0) as gateway:
         console.write(b"\x00\x03\x0d\xff")
         assert gateway.read(10) == b"\x00\x03\x0d\xff"
         gateway.write(b"\x03\x00")

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from update_cases import cutting
 from update_cases.cutting import Wrong
-from update_cases.native import NativeSite, NativeUpdate
+from update_cases.native import OTA_0, OTADATA_SECTORS, NativeSite, NativeUpdate
 from update_cases.site import Material
 
+from fieldline_node.flash import SECTOR
 from fieldline_wire.errors import FlashError
 from fieldline_wire.update.codes import TRIAL
 from fieldline_wire.update.slots import SlotJournal
@@ -59,6 +60,18 @@ class NoRollback(NativeUpdate):
         rollback = False
 
 
+class Torn(NativeUpdate):
+    """A cut left a bit undone in otadata's word on the new image: the loader does not take it for one on trial."""
+
+    def _starts(self, row: Any) -> bool:
+        if row[1] == OTA_0:
+            for sector in range(OTADATA_SECTORS):
+                entry = (self.site.flash.sectors - OTADATA_SECTORS + sector) * SECTOR
+                if self.site.flash.data[entry] % 2:  # sequences of ota_0 are odd
+                    self.site.flash.data[entry + 27] = 1  # of the state, four bytes from 24 on
+        return super()._starts(row)
+
+
 @pytest.mark.parametrize("good", [True, False], ids=["good", "crashing"])
 @pytest.mark.parametrize("update", [Other, NoRollback])
 def test_the_other_way_round_and_with_a_loader_that_never_goes_back(
@@ -82,6 +95,25 @@ def test_an_image_that_dies_before_its_first_line(material: Material) -> None:
         each.startswith(("almost at 0x16000: a boot loop", "almost at 0x17000: a boot loop"))
         for each in bits.wrong
     )
+
+
+def test_trials_end_only_once_the_loader_keeps_to_the_confirmed_image(
+    material: Material, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a cut right after that has the loader go back to the other one."""
+    memory, counter = cutting.prepared(material, 0, Torn.site_class)
+    update = Torn(material, "full", False, memory, cutting.Keeper(), counter)
+    on_trial: list[bool] = []
+    change = SlotJournal.change
+
+    def watched(journal: SlotJournal, event: str, **facts: Any) -> None:
+        if event == "used up":
+            on_trial.append(update.site.loader._on_trial())
+        change(journal, event, **facts)
+
+    monkeypatch.setattr(SlotJournal, "change", watched)
+    update.run()
+    assert on_trial == [False]
 
 
 def test_a_cut_during_the_recovery_from_a_cut(material: Material) -> None:

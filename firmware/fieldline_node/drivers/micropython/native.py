@@ -11,7 +11,7 @@ from fieldline_wire.codes import const
 from fieldline_wire.errors import FlashError
 from fieldline_wire.update import native
 from fieldline_wire.update.boot import slot_sound
-from fieldline_wire.update.codes import IDLE, IMAGE_MALFORMED, PENDING, SECTOR, TRIAL
+from fieldline_wire.update.codes import IDLE, IMAGE_MALFORMED, SECTOR, TRIAL
 from fieldline_wire.update.slots import SlotJournal
 
 _WATCHDOG_MS = const(8000)  # as drivers/micropython/hardware.py
@@ -112,24 +112,34 @@ def select() -> tuple:
 
 
 def decide(journal, loader: Loader, slots) -> bool:
-    """Carries out what native.choose() says; whether the chip is to be reset."""
+    """Carries out what native.choose() says; whether the chip is to be reset.
+
+    First and last the loader is told to keep to the confirmed image. First, as choose() may end the trials of the
+    other one: were this image itself still on trial then, the loader would go back to that one at the next reset.
+    """
+    _settle(journal, loader)
     start = native.choose(
-        journal,
-        loader.running,
-        lambda slot, sequence, key: slot_sound(*slots[slot], sequence, key),  # pyright: ignore[reportCallIssue]
+        journal, loader.running, lambda slot, sequence, key: slot_sound(*slots[slot], sequence, key)
     )
-    try:
-        if start is not None:
+    if start is not None:
+        try:
+            loader.start_next(start)
+            return True
+        except OSError as error:
+            print("fieldline: the loader does not take ota_%d: %s" % (start, error))
+        if start == journal.record.target:
             try:
-                loader.start_next(start)
-                return True
-            except OSError as error:
-                print("fieldline: the loader does not take ota_%d: %s" % (start, error))
-                if start == journal.record.target:
-                    native.refuse(journal, IMAGE_MALFORMED)
-        record = journal.record
-        if record is None or (record.active == loader.running and record.state not in (PENDING, TRIAL)):
-            loader.settle()
-    except FlashError as error:
-        print("fieldline: %s" % error)
+                native.refuse(journal, IMAGE_MALFORMED)
+            except FlashError as error:
+                print("fieldline: %s" % error)
+    _settle(journal, loader)
     return False
+
+
+def _settle(journal, loader: Loader) -> None:
+    record = journal.record
+    if record is None or record.active == loader.running:
+        try:
+            loader.settle()
+        except FlashError as error:
+            print("fieldline: %s" % error)
