@@ -119,7 +119,9 @@ def decide(journal, loader: Loader, slots) -> bool:
     """
     _settle(journal, loader)
     start = native.choose(
-        journal, loader.running, lambda slot, sequence, key: slot_sound(*slots[slot], sequence, key)
+        journal,
+        loader.running,
+        lambda slot, sequence, key: slot_sound(*slots[slot], sequence, key),  # pyright: ignore[reportCallIssue]
     )
     if start is not None:
         try:
