@@ -97,7 +97,7 @@ def is_set(links: MeshLinks, address: int) -> bool:
 
 
 async def test_meshd_as_a_member_confirms_all_that_the_gateway_wants(shim: Path, folder: Path) -> None:
-    mesh = made(folder, Member(THEIRS, device_key(THEIRS)))
+    mesh = made(folder, Member(THEIRS, device_key(THEIRS), relay=network.ON))
     async with Meshd(folder, shim) as meshd, Air(meshd) as air:
         await meshd.import_node(links_uuid(), device_key(THEIRS), NET_KEY, IV_INDEX, THEIRS)
         links = MeshLinks(
@@ -109,7 +109,8 @@ async def test_meshd_as_a_member_confirms_all_that_the_gateway_wants(shim: Path,
             page = Page.from_bytes(state.known.composition)
             assert page.company == 0x05F1 and b"\x02\x11" in page.models[0], "its Sensor Client is in there"
             confirmed = state.known.confirmed
-            assert confirmed["relay"] == "on:1:1" and confirmed["heartbeat"].startswith("0001:1:")
+            await until(lambda: confirmed["relay"] == "on:1:1", 30)
+            assert confirmed["heartbeat"].startswith("0001:1:")
             await until(lambda: state.hops, 30)
             assert set(state.hops) == {1}, "its heartbeats come, over one hop"
             assert links.station.ears.rows.keys() == {THEIRS}, "and it is known for a neighbour by them"
