@@ -20,7 +20,7 @@ from fieldline_ota.keystore import read_public
 from fieldline_wire.update import ed25519, lms
 from tests.ota.host.conftest import PASSPHRASE, Desk
 
-SIGN = "import sys; from fieldline_ota.cli import main; sys.exit(main(sys.argv[1:]))"
+SIGN = "import sys; from fieldline_cli.ota import main; sys.exit(main(sys.argv[1:]))"
 
 
 def secret(text: str = PASSPHRASE) -> keystore.Secret:

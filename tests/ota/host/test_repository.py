@@ -172,7 +172,7 @@ KILLED = """
 import os, signal, sys
 from datetime import datetime
 from fieldline_ota import files, repository
-from fieldline_ota.cli import main
+from fieldline_cli.ota import main
 left = int(sys.argv[1])
 def replace(path, data, mode=0o644):
     global left
