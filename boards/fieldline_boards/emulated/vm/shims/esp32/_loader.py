@@ -265,101 +265,104 @@ def active_entry(entries):
     return valid[0] if valid else None
 
 
+class Partition:
+    """esp32.Partition over `chip`, which partition_class() gives it."""
+
+    chip = None
+    BOOT = 0
+    RUNNING = 1
+    TYPE_APP = APP
+    TYPE_DATA = DATA
+
+    def __init__(self, id, block_size=SECTOR, row=None):
+        if row is None:
+            if isinstance(id, str):
+                row = (self.chip.find(APP, ANY, id) + self.chip.find(DATA, ANY, id) + [None])[0]
+            elif id == self.BOOT:
+                row = self.chip.boot_row()
+            elif id == self.RUNNING:
+                row = self.chip.running
+            else:
+                raise ValueError
+        if row is None:
+            raise OSError(2)  # ENOENT
+        self._row = row
+        self._block = block_size
+
+    @classmethod
+    def find(cls, type=APP, subtype=ANY, label=None, block_size=SECTOR):
+        return [cls(None, block_size, row) for row in cls.chip.find(type, subtype, label)]
+
+    def info(self):
+        type, subtype, _, length, label, address = self._row
+        return type, subtype, address, length, label, False
+
+    def readblocks(self, block, buf, offset=0):
+        at = self._at(block * self._block + offset, len(buf))
+        view = memoryview(buf)
+        done = 0
+        while done < len(view):
+            count = min(len(view) - done, SECTOR - (at + done) % SECTOR)
+            self.chip.flash.readinto(at + done, view[done : done + count])
+            done += count
+
+    def writeblocks(self, block, buf, offset=None):
+        place = block * self._block + (offset or 0)
+        if offset is None:
+            self._erase(place, len(buf))
+        at = self._at(place, len(buf))
+        view = memoryview(buf)
+        done = 0
+        while done < len(view):
+            count = min(len(view) - done, SECTOR - (at + done) % SECTOR)
+            self.chip.flash.program(at + done, view[done : done + count])
+            done += count
+
+    def ioctl(self, command, argument):
+        if command == 4:
+            return self._row[3] // self._block
+        if command == 5:
+            return self._block
+        if command == 6:
+            self._erase(argument * self._block, self._block)
+            return 0
+        return 0 if command in (1, 2, 3) else None
+
+    def set_boot(self):
+        self.chip.set_boot(self._row)
+
+    def get_next_update(self):
+        row = self.chip.next_update(self._row)
+        if row is None:
+            raise OSError(2)
+        return type(self)(None, SECTOR, row)
+
+    @classmethod
+    def mark_app_valid_cancel_rollback(cls):
+        cls.chip.mark_valid()
+
+    def _erase(self, offset, size):
+        """esp_partition_erase_range."""
+        at = self._at(offset, size)
+        if offset % SECTOR:
+            raise_error(_INVALID_ARG)
+        if size % SECTOR:
+            raise_error(_INVALID_SIZE)
+        for sector in range(at // SECTOR, (at + size) // SECTOR):
+            self.chip.flash.erase(sector)
+
+    def _at(self, offset, size):
+        """esp_partition_read, esp_partition_write: where it is, or the error."""
+        if not 0 <= offset <= self._row[3]:
+            raise_error(_INVALID_ARG)
+        if offset + size > self._row[3]:
+            raise_error(_INVALID_SIZE)
+        return self._row[2] + offset
+
+
 def partition_class(chip):
-    """esp32.Partition over a chip."""
-
-    class Partition:
-        BOOT = 0
-        RUNNING = 1
-        TYPE_APP = APP
-        TYPE_DATA = DATA
-
-        def __init__(self, id, block_size=SECTOR, row=None):
-            if row is None:
-                if isinstance(id, str):
-                    row = (chip.find(APP, ANY, id) + chip.find(DATA, ANY, id) + [None])[0]
-                elif id == Partition.BOOT:
-                    row = chip.boot_row()
-                elif id == Partition.RUNNING:
-                    row = chip.running
-                else:
-                    raise ValueError
-            if row is None:
-                raise OSError(2)  # ENOENT
-            self._row = row
-            self._block = block_size
-
-        @staticmethod
-        def find(type=APP, subtype=ANY, label=None, block_size=SECTOR):
-            return [Partition(None, block_size, row) for row in chip.find(type, subtype, label)]
-
-        def info(self):
-            type, subtype, _, length, label, address = self._row
-            return type, subtype, address, length, label, False
-
-        def readblocks(self, block, buf, offset=0):
-            at = self._at(block * self._block + offset, len(buf))
-            view = memoryview(buf)
-            done = 0
-            while done < len(view):
-                count = min(len(view) - done, SECTOR - (at + done) % SECTOR)
-                chip.flash.readinto(at + done, view[done : done + count])
-                done += count
-
-        def writeblocks(self, block, buf, offset=None):
-            place = block * self._block + (offset or 0)
-            if offset is None:
-                self._erase(place, len(buf))
-            at = self._at(place, len(buf))
-            view = memoryview(buf)
-            done = 0
-            while done < len(view):
-                count = min(len(view) - done, SECTOR - (at + done) % SECTOR)
-                chip.flash.program(at + done, view[done : done + count])
-                done += count
-
-        def ioctl(self, command, argument):
-            if command == 4:
-                return self._row[3] // self._block
-            if command == 5:
-                return self._block
-            if command == 6:
-                self._erase(argument * self._block, self._block)
-                return 0
-            return 0 if command in (1, 2, 3) else None
-
-        def set_boot(self):
-            chip.set_boot(self._row)
-
-        def get_next_update(self):
-            row = chip.next_update(self._row)
-            if row is None:
-                raise OSError(2)
-            return Partition(None, SECTOR, row)
-
-        @classmethod
-        def mark_app_valid_cancel_rollback(cls):
-            chip.mark_valid()
-
-        def _erase(self, offset, size):
-            """esp_partition_erase_range."""
-            at = self._at(offset, size)
-            if offset % SECTOR:
-                raise_error(_INVALID_ARG)
-            if size % SECTOR:
-                raise_error(_INVALID_SIZE)
-            for sector in range(at // SECTOR, (at + size) // SECTOR):
-                chip.flash.erase(sector)
-
-        def _at(self, offset, size):
-            """esp_partition_read, esp_partition_write: where it is, or the error."""
-            if not 0 <= offset <= self._row[3]:
-                raise_error(_INVALID_ARG)
-            if offset + size > self._row[3]:
-                raise_error(_INVALID_SIZE)
-            return self._row[2] + offset
-
-    return Partition
+    """esp32.Partition of one chip."""
+    return type("Partition", (Partition,), {"chip": chip})
 
 
 def raise_error(code):
