@@ -33,7 +33,7 @@ from fieldline_gateway.ingest.rules import Ingest
 from fieldline_gateway.links.mqtt import MqttLinks
 from fieldline_gateway.links.serial import SerialLinks
 from fieldline_gateway.listening import listening
-from fieldline_gateway.mqtt.client import Address
+from fieldline_gateway.mqtt.address import Address
 from fieldline_gateway.mqtt.listener import Listener
 from fieldline_gateway.node_operations import NodeOperations
 from fieldline_gateway.operations import Arguments, Caller, Operations
