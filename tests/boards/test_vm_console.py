@@ -137,6 +137,25 @@ def test_ctrl_c_stops_a_program_that_blocks(play: Play) -> None:
     play(scenario)
 
 
+def test_a_sleep_of_an_hour_is_no_short_one(play: Play) -> None:
+    """More microseconds than fit into the 32 bits of this VM's numbers."""
+    hour = "time.sleep(3600)", "time.sleep_ms(3600000)", "machine.lightsleep(3600000)", "asyncio.run(wait())"
+    code = "import asyncio, machine, time\nasync def wait():\n    await asyncio.sleep(3600)\nprint('now')\n"
+
+    def talk(board: VmBoard) -> None:
+        for sleep in hour:
+            with RawRepl(board.port) as repl:
+                repl.start(code + sleep)
+                repl.until(b"now\r\n")
+                repl.send(b"\x03")
+                assert b"KeyboardInterrupt" in repl.until(b"\x04>"), sleep
+
+    async def scenario(board: VmBoard) -> None:
+        await asyncio.to_thread(talk, board)
+
+    play(scenario)
+
+
 def test_main_runs_at_power_on_and_not_for_the_raw_repl(play: Play) -> None:
     def talk(board: VmBoard) -> None:
         with open_port(board) as port:
