@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Self
 
 _PORTS = range(10_000, 32_768)  # Linux hands out those above (net.ipv4.ip_local_port_range)
-START_S = 10.0
+START_S = 60.0
 """Time for mosquitto to answer on its port; it takes 20 ms."""
 
 

@@ -13,7 +13,7 @@ from tests.boards.repl import PATIENCE_S, RawRepl, run
 
 pytestmark = pytest.mark.vm
 
-WITHIN_S = 30.0
+WITHIN_S = 60.0
 
 # Answers each byte with its successor until it gets an 'x'; says hello until somebody listens.
 ECHO_APP = """

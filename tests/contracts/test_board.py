@@ -21,7 +21,7 @@ from tests.boards.repl import RawRepl, run
 pytestmark = pytest.mark.vm
 
 UNIQUE_ID = bytes(range(8))
-WITHIN_S = 30.0
+WITHIN_S = 60.0
 
 Scenario = Callable[[Board], Awaitable[None]]
 
