@@ -94,7 +94,6 @@ async def patiently(true: Callable[[], object]) -> None:
             await asyncio.sleep(0.05)
 
 
-@pytest.mark.timeout(240)
 async def test_every_form_gets_everything_and_what_is_new_comes_before_the_backlog(tmp_path: Path) -> None:
     with Mosquitto(tmp_path / "broker", BROKER) as broker, Judge(broker.port) as judge:
         async with site(tmp_path) as (gateway, wire, node):
