@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import paho.mqtt.client as paho
-import pytest
 
 from fieldline_gateway.records import LIVE
 from fieldline_gateway.sparkplug.payload import Payload
