@@ -69,12 +69,21 @@ class MeshOperations:
         return [self._node(state, now) for _, state in sorted(self._manager.states.items())]
 
     def links(self) -> list[dict[str, Any]]:
-        """One entry for each receiver and sender of which anything is known; shares of adverts, 0 to 1."""
+        """One entry for each receiver and sender of which anything is known; shares of adverts, 0 to 1;
+
+        `rssi`: mean dBm, where our bridges hear the sender with no relay between.
+        """
+        means = self._station.ears.means
         return [
             {"from": f"{sender:04x}", "to": f"{receiver:04x}", "heard": round(share, 3)}
+            | ({"rssi": round(means[sender])} if receiver == GATEWAY and sender in means else {})
             for receiver, row in sorted(self._manager.links().items())
             for sender, share in sorted(row.items())
         ]
+
+    def heard_since(self, number: int) -> list[dict[str, Any]]:
+        """What was heard after the entry with this number, the oldest first."""
+        return self._listening.since(number)
 
     def _node(self, state: MemberState, now: int) -> dict[str, Any]:
         came, went = self._traffic(state.address)
@@ -107,7 +116,7 @@ class MeshOperations:
 
     async def _listen(self, _: Caller, arguments: Arguments) -> dict[str, Any]:
         since = argument(arguments, "since", int, self._listening.last)
-        return {"heard": self._listening.since(since), "last": self._listening.last}
+        return {"heard": self.heard_since(since), "last": self._listening.last}
 
     async def _provisioned(self, _: Caller, __: Arguments) -> dict[str, Any]:
         return self._provisioning.status()
