@@ -25,6 +25,8 @@ from fieldline_gateway.operations import Arguments, Caller, Operations, argument
 from fieldline_wire.mesh.announce import node_uuid
 
 _UUID_BYTES = 16
+_FEATURES = ("relay", "proxy", "friend", "low power")
+"""In use, as a heartbeat tells: Mesh Profile 1.0.1, 3.6.5.10."""
 _NODE_BYTES = 8
 
 
@@ -94,6 +96,8 @@ class MeshOperations:
             "heard_s": (now - state.heard_at) / 1000 if state.heard_at else None,
             "lost": state.lost,
             "hops": state.hops[-1] if state.hops else None,
+            "usual_hops": sorted(state.hops)[len(state.hops) // 2] if state.hops else None,
+            "features": [name for bit, name in enumerate(_FEATURES) if state.features >> bit & 1],
             "ttl": state.ttl,
             "relay": state.relay,
             "relay_wanted": self._manager.wants_relay(state.address),
