@@ -160,7 +160,7 @@ class Friend:
         elif code == wire.CLEAR and under is None:
             self._clear(now, subnet, pdu)
         elif code == wire.CLEAR_CONFIRM and under is None:
-            told = [pdu.src, *wire.read_clear(data)]
+            told = [pdu.src] + list(wire.read_clear(data))
             self._clears = [row for row in self._clears if row[4:] != told]
         elif under is not None and pdu.src == under.lpn:
             lpn, number = self._of(under), _number(pdu)

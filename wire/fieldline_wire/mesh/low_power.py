@@ -39,7 +39,9 @@ DOUBTS = const(4)  # segmented messages in a row that nobody acknowledged: the f
 _AVOID_MS = const(600000)  # so long another is preferred to one that was doubted; twice as long each time
 MAX_AVOIDED = const(4)
 
-_IDLE, _OFFERS, _ANSWER = const(0), const(1), const(2)
+_IDLE = const(0)
+_OFFERS = const(1)
+_ANSWER = const(2)
 
 
 class LowPower:
