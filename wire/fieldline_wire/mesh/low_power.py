@@ -47,8 +47,9 @@ _ANSWER = const(2)
 class LowPower:
     """The role of one node. `friend`: its address, 0 while there is none. Times in ms."""
 
-    def __init__(self, node: "LowPowerNode", poll_ms: int) -> None:
+    def __init__(self, node: "LowPowerNode", poll_ms: int, receive_delay: int) -> None:
         self._node = node
+        self._delay = receive_delay
         self.poll_ms = poll_ms
         self.friend = 0
         self._bond: Friendship | None = None
@@ -97,8 +98,8 @@ class LowPower:
             self._open_at = now + _FIRST_OFFER_MS
             self._close_at = now + _OFFERS_MS
         elif self._state == _ANSWER:
-            self._open_at = now + RECEIVE_DELAY_MS - _EARLY_MS
-            self._close_at = now + RECEIVE_DELAY_MS + self._window + _LATE_MS
+            self._open_at = now + max(1, self._delay - _EARLY_MS)
+            self._close_at = now + self._delay + self._window + _LATE_MS
 
     def offered(self, now: int, src: int, number: int, data: bytes) -> None:
         """A Friend Offer to us; PeerError where it is malformed."""
@@ -213,7 +214,7 @@ class LowPower:
         if not self.friend:
             return self._next_at
         acked = self._node.acked_at()
-        lead = RECEIVE_DELAY_MS + self._window + _LATE_MS + _EARLY_MS
+        lead = self._delay + self._window + _LATE_MS + _EARLY_MS
         return self._next_at if acked is None else min(self._next_at, acked - lead)
 
     def duty(self, now: int, since: int = 0) -> float:
@@ -247,7 +248,7 @@ class LowPower:
         timeout = max(_TIMEOUTS * self.poll_ms // 100, 100)
         criteria = wire.criteria(0, 0, _QUEUE_LOG)
         request = Request(
-            criteria, RECEIVE_DELAY_MS, timeout, self._previous, len(node.elements), self._counter
+            criteria, self._delay, timeout, self._previous, len(node.elements), self._counter
         )
         self._state = _OFFERS
         self._open_at = 0

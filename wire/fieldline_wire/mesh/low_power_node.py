@@ -10,7 +10,7 @@ from fieldline_wire.mesh import friendship as wire
 from fieldline_wire.mesh.advertiser import AD_MESSAGE, MAX_ADVERTS, Advertiser
 from fieldline_wire.mesh.friend_network import FriendNetwork
 from fieldline_wire.mesh.friend_queue import MAX_SUBSCRIPTIONS
-from fieldline_wire.mesh.low_power import POLL_MS, LowPower, groups_of
+from fieldline_wire.mesh.low_power import POLL_MS, RECEIVE_DELAY_MS, LowPower, groups_of
 from fieldline_wire.mesh.network import FIRST_VIRTUAL, NetworkPdu
 from fieldline_wire.mesh.node import BEACON_MS, REPLAYS, Node
 from fieldline_wire.mesh.relay import ON_AIR
@@ -31,7 +31,8 @@ _COPIES = 2  # of a question: the friend takes the first that it hears
 
 
 class LowPowerNode(Node):
-    """`low_power` is the role. poll_ms: between two polls where nothing is awaited."""
+    """`low_power` is the role. poll_ms: between two polls where nothing is awaited; receive_delay: 10 to 255 ms,
+    in which the friend gets its answer ready, and the radio rests."""
 
     def __init__(
         self,
@@ -43,9 +44,10 @@ class LowPowerNode(Node):
         incoming: int = MAX_INCOMING,
         adverts: int = MAX_ADVERTS,
         poll_ms: int = POLL_MS,
+        receive_delay: int = RECEIVE_DELAY_MS,
     ) -> None:
         super().__init__(aes, random, store, elements, replays, incoming, adverts)
-        self.low_power = LowPower(self, poll_ms)
+        self.low_power = LowPower(self, poll_ms, receive_delay)
         self.air = _Air(self, adverts)
         self.friend_network = _Network(self)
         self.network = self.friend_network
