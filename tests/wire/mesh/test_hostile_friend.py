@@ -111,7 +111,7 @@ def test_a_low_power_node_and_a_hostile_friend(said: Any) -> None:
 
 
 def low_power_under(said: Any) -> None:
-    room, _, friend, lpn = pair(Block)
+    room, _, _friend, lpn = pair(Block)
     bond = lpn.low_power._bond
     assert bond is not None
     listening = lpn.listening

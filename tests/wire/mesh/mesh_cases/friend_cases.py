@@ -226,7 +226,7 @@ def case_friends_and_messages_both_ways(aes):
 
 
 def case_the_radio_rests(aes):
-    room, gateway, friend, lpn = pair(aes)
+    room, _gateway, _friend, lpn = pair(aes)
     room.run(1000)
     before, role = room.on[lpn], lpn.low_power
     begun, told = room.now, role.duty(room.now) * room.now
@@ -239,7 +239,7 @@ def case_the_radio_rests(aes):
 
 
 def case_the_friend_acknowledges_and_the_node_does_not(aes):
-    room, gateway, friend, lpn = pair(aes)
+    room, gateway, _friend, lpn = pair(aes)
     acks = []
     key = lpn.network.subnets[0].key
 
@@ -277,7 +277,7 @@ def case_a_group_is_heard_through_the_subscription_list(aes):
 
 
 def case_an_answer_that_is_lost_is_given_again_and_nothing_twice(aes):
-    room, gateway, friend, lpn = pair(aes)
+    room, gateway, _friend, lpn = pair(aes)
     air = random_of(7)
     room.hears = lambda one, other, data: lpn not in (one, other) or air(1)[0] >= 100  # four in ten are lost
     for count in range(12):
@@ -321,7 +321,7 @@ def case_in_the_room_what_gives_way_is_counted(aes):
     room.hears = lambda one, other, data: lpn not in (one, other)  # carried away
     for count in range(12):
         gateway.model.send(room.now, LPN, sealed(60, count + 1))
-        room.until(lambda: not gateway.model.waiting(LPN))  # noqa: B023
+        room.until(lambda: not gateway.model.waiting(LPN))
     held, queue = friend.friend.counts["held"], friend.friend.lpns[0].queue
     same(held, 12)
     assert len(queue) <= 32 and queue.dropped > 0
@@ -366,7 +366,7 @@ def case_a_reset_of_the_node_and_of_the_friend(aes):
 
 
 def case_a_new_friend_tells_the_old_one(aes):
-    room, gateway, friend, lpn = pair(aes)
+    room, _gateway, friend, lpn = pair(aes)
     other = make(aes, FriendNode, OTHER)
     room.nodes.append(other)
     room.run(1000)
@@ -378,7 +378,7 @@ def case_a_new_friend_tells_the_old_one(aes):
 
 
 def case_a_friend_clear_of_another_counter_ends_nothing(aes):
-    room, gateway, friend, lpn = pair(aes)
+    room, gateway, friend, _lpn = pair(aes)
     bond = friend.friend.lpns[0].friendship
     subnet = gateway.network.subnets[0]
     for counter in (bond.lpn_counter - 1 & 0xFFFF, bond.lpn_counter + 256):
@@ -453,7 +453,7 @@ def case_a_poll_played_back_takes_nothing_from_the_queue(aes):
 
 
 def case_iv_update_and_key_refresh_reach_the_node(aes):
-    room, gateway, friend, lpn = pair(aes)
+    room, gateway, _friend, lpn = pair(aes)
     hours = (MIN_STATE_H + 1) * HOUR_MS
     for node in room.nodes:
         node.counters._since -= hours
@@ -561,7 +561,7 @@ def case_configured_over_the_air(aes):
 
 
 def case_who_leaves_forgets_its_friend(aes):
-    room, gateway, friend, lpn = pair(aes)
+    room, _gateway, friend, lpn = pair(aes)
     lpn.leave()
     friend.leave()
     room.run(1000)
