@@ -17,7 +17,7 @@ SELECTOR_BYTES = 4096
 UPDATE_MPY_BYTES = 45056
 """44 kB: what is in flash for updates and in memory only while there is one, unless a board's TOML says otherwise."""
 
-MESH_MPY_BYTES = 49152
+MESH_MPY_BYTES = 49664
 """48 kB: in flash for a Bluetooth mesh, in memory on its nodes alone, unless a board's TOML says otherwise."""
 
 JOIN_MPY_BYTES = 13312

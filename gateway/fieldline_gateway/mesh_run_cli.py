@@ -137,14 +137,21 @@ def _links(words: argparse.Namespace) -> int:
         return 0
     for way in told["ways"]:
         print(", ".join(f"{key} {value}" for key, value in way.items() if value or key == "open"))
+        if way.get("rssi") is False and way.get("adverts_in"):
+            print(
+                "  it tells no signal strength: `fieldline node build BOARD` has the bridge's newer firmware"
+            )
     table = Table(title="who hears whom (share of adverts)")
-    for column in ("from", "to", "heard", "the other way"):
+    for column in ("from", "to", "heard", "the other way", "dBm at the bridge"):
         table.add_column(column)
     shares = {(one["from"], one["to"]): one["heard"] for one in told["links"]}
+    signals = {frozenset((one["from"], one["to"])): one["rssi"] for one in told["links"] if "rssi" in one}
     for (sender, receiver), share in sorted(shares.items()):
         back = shares.get((receiver, sender))
         if sender < receiver or back is None:
-            table.add_row(sender, receiver, f"{share:.0%}", "" if back is None else f"{back:.0%}")
+            there = "" if back is None else f"{back:.0%}"
+            dbm = _text(signals.get(frozenset((sender, receiver))))
+            table.add_row(sender, receiver, f"{share:.0%}", there, dbm)
     Console().print(table)
     return 0
 
@@ -183,10 +190,11 @@ def _devices(rows: list[dict[str, Any]], as_json: bool) -> int:
         print(json.dumps(rows))
         return 0
     table = Table(title="devices that wait to be provisioned")
-    for column in ("node", "uuid", "heard", "over"):
+    for column in ("node", "uuid", "heard", "dBm", "over"):
         table.add_column(column, no_wrap=column != "over", overflow="fold")
     for row in rows:
-        table.add_row(row["node"], row["uuid"], f"{row['heard_s']:.0f} s ago", row["via"])
+        heard = f"{row['heard_s']:.0f} s ago"
+        table.add_row(row["node"], row["uuid"], heard, _text(row["rssi"]), row["via"])
     Console().print(table)
     return 0
 
@@ -222,9 +230,10 @@ def _listen(words: argparse.Namespace) -> int:
 
 def _line(entry: dict[str, Any]) -> str:
     at = datetime.fromtimestamp(entry["at"] / 1000, UTC).strftime("%H:%M:%S.%f")[:-3]
+    signal = "" if entry["rssi"] is None else f", {entry['rssi']} dBm"
     if "src" not in entry:
         more = entry.get("uuid") or entry.get("network") or entry.get("link") or ""
-        return f"{at}  {entry['what']} {more} over {entry['via']}"
+        return f"{at}  {entry['what']} {more} over {entry['via']}{signal}"
     hops = "" if entry["hops"] is None else f"{entry['hops']} hops, "
     who = f" ({entry['node']})" if entry.get("node") else ""
-    return f"{at}  {entry['src']}{who} to {entry['dst']}: {hops}ttl {entry['ttl']}, {entry['what']}"
+    return f"{at}  {entry['src']}{who} to {entry['dst']}: {hops}ttl {entry['ttl']}{signal}, {entry['what']}"

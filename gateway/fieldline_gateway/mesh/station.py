@@ -19,13 +19,13 @@ from fieldline_gateway import logs
 from fieldline_gateway.mesh.aes import Aes
 from fieldline_gateway.mesh.bridge import Bridges
 from fieldline_gateway.mesh.config import MeshConfig
+from fieldline_gateway.mesh.ears import Ears
 from fieldline_gateway.mesh.errors import NetworkFileError, ProxyError
 from fieldline_gateway.mesh.gatt import Bluetooth, Proxy
 from fieldline_gateway.mesh.network import GATEWAY, Network, Records
 from fieldline_wire.errors import PeerError
 from fieldline_wire.mesh.access import Composition, Element
 from fieldline_wire.mesh.advertiser import AD_BEACON, AD_MESSAGE
-from fieldline_wire.mesh.heard import Heard
 from fieldline_wire.mesh.keys import AppKey, ApplicationKey
 from fieldline_wire.mesh.models.config_server import ConfigurationServer
 from fieldline_wire.mesh.models.health_server import HealthServer
@@ -54,23 +54,7 @@ IDLE_S = 1.0
 WIDE_TTL = 10
 """Where it is not known how far a node is."""
 
-Came = Callable[[NetworkPdu, int], None]
 Advert = Callable[[str, int, bytes], None]
-
-
-class Ears(Heard):
-    """Who is heard on air; `came` is told of every PDU that is new, and of its bearer."""
-
-    __slots__ = ("came",)
-
-    def __init__(self, size: int) -> None:
-        super().__init__(size)
-        self.came: list[Came] = []
-
-    def take(self, pdu: NetworkPdu, bearer: int) -> None:
-        for tell in self.came:
-            tell(pdu, bearer)
-        super().take(pdu, bearer)
 
 
 class Station:
@@ -163,13 +147,14 @@ class Station:
         doors = [door.status() for door in self._doors.values()]
         return [each | shared for each in self._bridges.status() + doors]
 
-    def _advert(self, path: str, kind: int, data: bytes) -> None:
-        if kind == AD_MESSAGE:
-            self.work(self.node.receive, data)
-        elif kind == AD_BEACON:
-            self.work(self.node.receive_beacon, data)
-        for tell in self.adverts:
-            tell(path, kind, data)
+    def _advert(self, path: str, kind: int, data: bytes, rssi: int | None) -> None:
+        with self.ears.over(path, rssi):
+            if kind == AD_MESSAGE:
+                self.work(self.node.receive, data)
+            elif kind == AD_BEACON:
+                self.work(self.node.receive_beacon, data)
+            for tell in self.adverts:
+                tell(path, kind, data)
 
     def _emit(self, pdu: NetworkPdu, data: bytes) -> None:
         """What our node says; what it would pass on from one proxy to another the mesh passes on itself."""

@@ -75,9 +75,9 @@ class FakeBearer:
     def take(self):
         return self.came.pop(0) if self.came else None
 
-    def hear(self, ad_type, data):
+    def hear(self, ad_type, data, rssi=-60):
         if len(self.came) < self._room:
-            self.came.append((ad_type, data))
+            self.came.append((ad_type, data, rssi))
         else:
             self.lost += 1
 
