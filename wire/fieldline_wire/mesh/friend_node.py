@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fieldline_wire.mesh.friendship import Friendship
     from fieldline_wire.mesh.keys import Subnet
     from fieldline_wire.mesh.ports import Store
+    from fieldline_wire.mesh.segments import Outgoing
 
 
 class FriendNode(Node):
@@ -107,12 +108,16 @@ class FriendNode(Node):
         """Segments of our own message to a low-power node are held: said at the next poll(), as by the air."""
         self._acks.append((zero, dst, block))
 
+    def under_way(self) -> "list[Outgoing]":
+        """Our segmented messages that are not acknowledged yet."""
+        return list(self.transport._outgoing)
+
     def is_ours(self, address: int) -> bool:
         """Whether `address` is one of our elements'."""
         return self._is_ours(address)
 
     def _acknowledged(self, now: int, zero: int, dst: int, block: int) -> None:
-        for out in list(self.transport._outgoing):
+        for out in self.under_way():
             if out.dst == dst and out.seq & 0x1FFF == zero:
                 self.transport._acked(now, out, block)
 

@@ -247,9 +247,7 @@ class LowPower:
         node = self._node
         timeout = max(_TIMEOUTS * self.poll_ms // 100, 100)
         criteria = wire.criteria(0, 0, _QUEUE_LOG)
-        request = Request(
-            criteria, self._delay, timeout, self._previous, len(node.elements), self._counter
-        )
+        request = Request(criteria, self._delay, timeout, self._previous, len(node.elements), self._counter)
         self._state = _OFFERS
         self._open_at = 0
         self._asked = node.say(now, wire.ALL_FRIENDS, request.to_bytes(), None)
