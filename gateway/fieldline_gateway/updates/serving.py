@@ -199,7 +199,9 @@ class Serving:
         node.asked = [(want.object, index) for index in want.chunks()]
         node.asked_ms = came.now.mono_ms
         if (medium := self._media(came.link)).shared:
-            self._turns.take(medium.name, came.header.node, came.now.mono_ms)  # if it is nobody's: after a start
+            self._turns.take(
+                medium.name, came.header.node, came.now.mono_ms
+            )  # if it is nobody's: after a start
         if want.object != codes.OBJECT_ROOT and node.row.serving == WITHDRAWN:
             node.asked = []
             self._say(came.state, Abort())

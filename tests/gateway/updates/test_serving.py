@@ -402,9 +402,7 @@ def test_status_of_an_older_gateway_that_cannot_be_read_is_forgotten(repo: Repo,
 
 def on_air(bench: Bench) -> list[bytes]:
     """Nodes that ask for chunks now."""
-    return [
-        id for id, node in bench.nodes.items() if node.status().state in (codes.OFFERED, codes.RECEIVING)
-    ]
+    return [id for id, node in bench.nodes.items() if node.status().state in (codes.OFFERED, codes.RECEIVING)]
 
 
 def test_nodes_of_a_mesh_are_updated_one_after_the_other_at_the_share_of_one(
@@ -465,9 +463,7 @@ def test_a_node_of_a_mesh_that_falls_silent_gives_its_turn_to_the_next(
     assert bench.serving.pump(bench.moment) is None, "no turn is held"
 
 
-def test_a_busy_link_gets_no_chunk_until_it_has_room(
-    repo: Repo, releases: list[str], tmp_path: Path
-) -> None:
+def test_a_busy_link_gets_no_chunk_until_it_has_room(repo: Repo, releases: list[str], tmp_path: Path) -> None:
     bench = Bench(repo, tmp_path, shared=True)
     ((id, node),) = bench.nodes.items()
     bench.hello()
