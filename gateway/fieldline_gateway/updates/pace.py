@@ -1,4 +1,4 @@
-"""How much of a medium chunks of updates may take: a bucket each, and turns where nodes share it (update.md 9.6, 15.3).
+"""How much of a medium chunks of updates may take: a bucket each, and turns where nodes share it (update.md 15.3).
 
 Rules: pure; times come in. A bucket fills at share times the medium's speed. A cable is one node's: its window goes
 out at once, and the next waits until the telemetry's part has passed. A mesh's air is everybody's: chunks go one by
