@@ -269,7 +269,13 @@ class Gateway:
     async def _open_updates(self, stack: AsyncExitStack) -> None:
         config = self._config
         updates = Updates(
-            config.updates, config.data, config.serial.baud, self._ingest, _now, self._plan_flush
+            config.updates,
+            config.data,
+            config.serial.baud,
+            self._ingest,
+            _now,
+            self._plan_flush,
+            self._mesh.idle if self._mesh is not None else lambda link: True,
         )
         updates.add_to(self.operations)
         await stack.enter_async_context(updates)

@@ -251,9 +251,13 @@ class Manager:
         return max(mark for mark in marks if mark <= now)
 
     def _missed(self, state: MemberState) -> bool:
-        """Whether it is not heard, and not for so long that it counts as switched off."""
+        """Whether it is not heard, and not for so long that it counts as switched off; or not set yet.
+
+        Who says no heartbeats is nobody's neighbour: a relay that it is behind would be taken from it.
+        """
         since = state.lost_at if state.lost else state.since
-        return (state.lost or not state.heard_at) and now_ms() - since < HOLD * self._beat_ms
+        away = state.lost or not state.heard_at or HEARTBEAT not in state.known.confirmed
+        return away and now_ms() - since < HOLD * self._beat_ms
 
     def _choose(self) -> None:
         roots = frozenset(self._station.roots())
