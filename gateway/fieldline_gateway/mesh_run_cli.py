@@ -85,16 +85,16 @@ def _nodes(words: argparse.Namespace) -> int:
         return 0
     running = not rows or "heard_s" in rows[0]
     table = Table(title="mesh" if running else "mesh (no gateway runs: what the files say)")
-    columns = ("address", "node", "heard", "hops", "ttl", "relay", "hears", "not set yet")
+    columns = ("address", "node", "heard", "hops", "ttl", "relay", "hears", "friend", "not set yet")
     for column in columns:
         table.add_column(column, no_wrap=column in ("address", "node", "hops", "ttl", "hears"))
     for row in rows:
         if not running:
-            table.add_row(row["address"], row["node"], "", "", "", row["relay_mode"], "", "")
+            table.add_row(row["address"], row["node"], "", "", "", row["relay_mode"], "", "", "")
             continue
         table.add_row(
             *(row["address"], row["node"], _heard(row), _text(row["hops"]), _text(row["ttl"]), _relays(row)),
-            *(_text(row["hears"]), _lacks(row)),
+            *(_text(row["hears"]), _friend(row), _lacks(row)),
         )
     Console().print(table)
     return 0
@@ -124,6 +124,11 @@ def _relays(row: dict[str, Any]) -> str:
     if row["relay"] is not None and row["relay"] != row["relay_wanted"]:
         said += f" (to be {'on' if row['relay_wanted'] else 'off'})"
     return said + ("" if row["relay_mode"] == network.AUTO else f", told {row['relay_mode']}")
+
+
+def _friend(row: dict[str, Any]) -> str:
+    """Of a low-power node."""
+    return str(row["friend"] or "?") if row["low_power"] else ""
 
 
 def _text(value: object) -> str:

@@ -15,6 +15,7 @@ from fieldline_gateway.errors import UsageError
 from fieldline_gateway.mesh import network
 from fieldline_gateway.mesh.config_messages import node_reset
 from fieldline_gateway.mesh.errors import ConfigurationError
+from fieldline_gateway.mesh.friends import sleeps
 from fieldline_gateway.mesh.listening import Listening
 from fieldline_gateway.mesh.manager import Manager
 from fieldline_gateway.mesh.members import MemberState
@@ -90,6 +91,7 @@ class MeshOperations:
     def _node(self, state: MemberState, now: int) -> dict[str, Any]:
         came, went = self._traffic(state.address)
         heard = state.known.heard
+        friend = self._manager.friends.of(state.address) if sleeps(state) else None
         return {
             "address": f"{state.address:04x}",
             "node": state.member.node,
@@ -102,6 +104,8 @@ class MeshOperations:
             "relay": state.relay,
             "relay_wanted": self._manager.wants_relay(state.address),
             "relay_mode": state.member.relay,
+            "low_power": sleeps(state),
+            "friend": None if friend is None else f"{friend:04x}",
             "open": self._manager.open_settings(state),
             "error": state.error,
             "hears": None if heard is None else len(heard),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -22,7 +21,7 @@ from fieldline_gateway.operations import Arguments, Caller, Operations, argument
 from fieldline_gateway.slices import slices
 from fieldline_gateway.tasks import ended
 from fieldline_gateway.updates.config import UpdatesConfig
-from fieldline_gateway.updates.pace import BITS
+from fieldline_gateway.updates.pace import BITS, MESH_BYTES_PER_S, Medium
 from fieldline_gateway.updates.serving import WITHDRAWN, Node, Serving
 from fieldline_gateway.updates.source import TufSource
 from fieldline_gateway.updates.state import UpdateState
@@ -37,6 +36,7 @@ RETRY_S = 60
 MOST_NODES = 1000
 """In one call, and so in one transaction of the disk: 160 kB of a question's 1 MiB (control.py)."""
 MQTT_LINK = "mqtt:"  # links/mqtt.py: its speed is not known
+MESH_LINK = "mesh:"  # mesh/links.py: one air for all its nodes
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,9 @@ class Updates:
         ingest: Ingest,
         now: Callable[[], Moment],
         flush: Callable[[], None],
+        room: Callable[[str], bool] = lambda link: True,
     ) -> None:
+        """`room`: whether a link takes a chunk at once."""
         self._config = config
         self._ingest = ingest
         self._now = now
@@ -63,7 +65,7 @@ class Updates:
         self._source = (
             TufSource(config.repository, config.root, data / "updates") if config.root is not None else None
         )
-        self._serving = Serving(ingest.downlinks.say, self._rate, ingest.states)
+        self._serving = Serving(ingest.downlinks.say, self._medium, ingest.states, room)
         self._serving.asks = self._source is not None
         self._fault = ""
         self._checked_ms = 0
@@ -214,13 +216,15 @@ class Updates:
 
     # --- from time to time
 
-    def _rate(self, link: str) -> float:
-        return self._other_rate if link.startswith(MQTT_LINK) else self._serial_rate
+    def _medium(self, link: str) -> Medium:
+        if link.startswith(MESH_LINK):
+            return Medium("mesh", self._config.share * MESH_BYTES_PER_S, burst=1, shared=True)
+        return Medium(link, self._other_rate if link.startswith(MQTT_LINK) else self._serial_rate)
 
     async def _carry(self) -> None:
         """Writes what nodes said, acknowledges it, and sends chunks as links have room."""
         while True:
-            wait = self._serving.pump(time.monotonic())
+            wait = self._serving.pump(self._now())
             if self._serving.dirty:
                 await self._save()
             self._flush()
