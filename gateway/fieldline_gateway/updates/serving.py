@@ -18,6 +18,7 @@ from fieldline_gateway.ingest.node import NodeState
 from fieldline_gateway.updates.catalogue import Catalogue
 from fieldline_gateway.updates.pace import OVERHEAD, TURN_MS, Bucket, Medium, Turns
 from fieldline_gateway.updates.state import Row
+from fieldline_wire.codes import HELLO_NO_UPDATES
 from fieldline_wire.errors import PeerError
 from fieldline_wire.update import codes
 from fieldline_wire.update.messages import Abort, Ask, Chunk, Offer, Status, Want
@@ -41,12 +42,19 @@ _REFUSALS = range(
     codes.OFFER_MALFORMED, codes.TOO_LARGE + 1
 )  # of an offer: update.md 9.3; a busy node is asked again
 
+_FLAGS_AT = 20  # in a Hello, behind its type: wire.md 5.6
+
 Say = Callable[[NodeState, Any], None]
 """Queues a message for a node."""
 Media = Callable[[str], Medium]
 """What carries a link's chunks."""
 Room = Callable[[str], bool]
 """Whether a link takes a chunk at once: one that would only wait is not sent."""
+
+
+def takes_none(hello: bytes) -> bool:
+    """Whether a node said in its Hello that it takes no updates."""
+    return len(hello) > _FLAGS_AT and bool(hello[_FLAGS_AT] & HELLO_NO_UPDATES)
 
 
 class Node:
@@ -140,6 +148,8 @@ class Serving:
 
     def hello(self, came: Came) -> None:
         """A node is there: how does its update stand? One that never spoke of updates is asked if there are any."""
+        if takes_none(came.payload):
+            return
         node = self.nodes.get(came.header.node)
         status = None if node is None else node.status
         if status is None and not self.asks:

@@ -14,9 +14,11 @@ import pytest
 from fieldline_gateway.ingest.came import Came, Moment
 from fieldline_gateway.ingest.node import NodeState
 from fieldline_gateway.updates.pace import OVERHEAD, TURN_MS, WINDOW, Bucket, Medium, Turns
-from fieldline_gateway.updates.serving import Serving
+from fieldline_gateway.updates.serving import Serving, takes_none
 from fieldline_gateway.updates.source import TufSource
 from fieldline_gateway.updates.state import Row, UpdateState
+from fieldline_wire.codes import HELLO_NO_UPDATES
+from fieldline_wire.messages import Hello
 from fieldline_wire.update import codes
 from fieldline_wire.update.messages import Abort, Ask, Chunk, Offer
 from tests.gateway.updates.updating_node import UpdatingNode
@@ -479,6 +481,17 @@ def test_a_busy_link_gets_no_chunk_until_it_has_room(repo: Repo, releases: list[
         bench.serving.take(bench.came(id, payload))
     bench.run()
     assert node.status().running == 1
+
+
+def test_who_says_it_takes_no_updates_is_not_asked(repo: Repo, tmp_path: Path) -> None:
+    bench = Bench(repo, tmp_path)
+    ((id, node),) = bench.nodes.items()
+    hello = Hello(node.stream, flags=HELLO_NO_UPDATES).to_bytes()
+    assert takes_none(hello) and not takes_none(node.say_hello())
+    bench.serving.hello(bench.came(id, hello))
+    assert not bench.said
+    bench.serving.hello(bench.came(id, node.say_hello()))
+    assert bench.said
 
 
 def test_an_offer_that_was_lost_is_told_again_at_the_next_hello(
