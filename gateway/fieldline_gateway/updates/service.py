@@ -230,7 +230,8 @@ class Updates:
 
     def _medium(self, link: str) -> Medium:
         if link.startswith(MESH_LINK):
-            return Medium("mesh", self._config.share * MESH_BYTES_PER_S, burst=1, shared=True)
+            share = self._config.share
+            return Medium("mesh", share * MESH_BYTES_PER_S, burst=1, shared=True, part=share)
         return Medium(link, self._other_rate if link.startswith(MQTT_LINK) else self._serial_rate)
 
     async def _carry(self) -> None:

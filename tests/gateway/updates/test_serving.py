@@ -13,7 +13,17 @@ import pytest
 
 from fieldline_gateway.ingest.came import Came, Moment
 from fieldline_gateway.ingest.node import NodeState
-from fieldline_gateway.updates.pace import OVERHEAD, TURN_MS, WINDOW, Bucket, Medium, Turns
+from fieldline_gateway.updates.pace import (
+    LOOK_MS,
+    MOST_PAUSE_MS,
+    OVERHEAD,
+    TURN_MS,
+    WINDOW,
+    Bucket,
+    Flights,
+    Medium,
+    Turns,
+)
 from fieldline_gateway.updates.serving import Serving, takes_none
 from fieldline_gateway.updates.source import TufSource
 from fieldline_gateway.updates.state import Row, UpdateState
@@ -521,3 +531,19 @@ def test_a_turn_is_one_nodes_until_it_ends_or_is_not_heard() -> None:
     assert turns.over(TURN_MS + 100) == ["mesh"]
     assert turns.take("mesh", b"b", TURN_MS + 100) and not turns.end("mesh", b"a") and turns.end("mesh", b"b")
     assert turns.wait_ms(0) is None and turns.holder("mesh") is None
+
+
+def test_the_pause_behind_a_chunk_is_as_long_as_its_part_of_the_time_says() -> None:
+    busy = {"mesh:0100"}
+    flights = Flights(lambda link: link not in busy)
+    medium = Medium("mesh", 1e9, burst=1, shared=True, part=0.25)
+    assert flights.wait_ms(medium, 1000) == 0
+    flights.begin(medium, "mesh:0100", 1000)
+    assert flights.wait_ms(medium, 2000) == LOOK_MS
+    busy.clear()
+    assert flights.wait_ms(medium, 3000) == 6000, "two seconds of eight"
+    assert flights.wait_ms(medium, 8999) == 1 and flights.wait_ms(medium, 9000) == 0
+    flights.begin(medium, "mesh:0101", 10_000)
+    assert flights.wait_ms(medium, 70_000) == MOST_PAUSE_MS, (
+        "it was given up; others wait no longer than that"
+    )
