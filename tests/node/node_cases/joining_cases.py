@@ -40,7 +40,7 @@ class Board:
         self.link = self.joining = None
 
     def boot(self):
-        """As drivers/micropython/mesh.py and run.py do."""
+        """As mesh.py and run.py do."""
         self.bearer = FakeBearer()
         self.journal = Journal(self.flash)
         self.journal.mount()
