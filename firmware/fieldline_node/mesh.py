@@ -87,4 +87,3 @@ def _find(module: str, name: str):
         raise IdentityError("%s: this build has the bridge alone (docs/mesh.md 12)" % PATH) from None
     except MemoryError:
         raise IdentityError("%s: too little memory for a mesh (docs/mesh.md 12)" % PATH) from None
-

@@ -13,7 +13,9 @@ import supervisor
 from fieldline_wire.codes import const
 
 RING = const(32)  # adverts that a scan keeps: a flash sector's write is 100 ms, ten adverts at a busy site
-SCAN_MS = const(90)  # three scan intervals, a channel each: a scan that is begun anew may begin at the first again
+SCAN_MS = const(
+    90
+)  # three scan intervals, a channel each: a scan that is begun anew may begin at the first again
 
 _PLACE = const(31)  # bytes of a legacy advert
 _ENTRY = const(19)  # bytes beside the data of one that a scan keeps: shared-module/_bleio/ScanResults.c
@@ -28,7 +30,9 @@ _IDLE_MS = const(1000)
 _RETRY_MS = const(1000)  # from a scan that did not start to the next try
 _SICK = const(5)  # refusals in a row after which the radio is switched off and on
 _REST_MS = const(10000)  # between two such attempts
-_QUIET_MS = const(600000)  # no mesh advert for so long, with neighbours that say a beacon each 10 s: as if it refused
+_QUIET_MS = const(
+    600000
+)  # no mesh advert for so long, with neighbours that say a beacon each 10 s: as if it refused
 
 
 class Bearer:
@@ -119,6 +123,8 @@ class Bearer:
 
     def _listen(self, now: int) -> None:
         """Ends the scan, whose adverts take() then gives, and begins the next."""
+        if self._used:
+            self._heard_at = now
         ended, self._scan = self._scan, None
         self._scan_until = now + SCAN_MS
         try:
