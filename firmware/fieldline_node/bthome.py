@@ -4,8 +4,9 @@
 
     {"interval_ms": 10000}
 
-Rules: imported only where the file is there; on a mesh the adverts take their turn at the mesh's radio. They are not encrypted, and no part of the promise: what nobody hears is gone. It is one
-advert, so that the readings of a kind keep their place in it; what does not fit is left out.
+Rules: imported only where the file is there; on a mesh the adverts take their turn at the mesh's radio. They are not
+encrypted, and no part of the promise: what nobody hears is gone. It is one advert, so that the readings of a kind
+keep their place in it; what does not fit is left out.
 """
 
 import json

@@ -40,6 +40,10 @@ class Bench:
     def hear(self, data, rssi=-60):
         self.world.radio.say(Heard(data, rssi))
 
+    def say(self, now):
+        if self.bearer.ready:
+            self.bearer.send(now, 0x2A, b"mine")
+
     def run(self, ms, each=None, step=1):
         end = self.now() + ms
         while self.now() < end:
@@ -60,12 +64,7 @@ def case_a_scan_is_begun_anew_all_the_time_and_never_while_an_advert_is_on_air()
         bench.run(30 * SCAN_MS)
         assert 28 <= bench.ble.scans <= 31, bench.ble.scans
         before = bench.ble.scans
-
-        def busy(now):
-            if bench.bearer.ready:
-                bench.bearer.send(now, 0x2A, b"mine")
-
-        bench.run(30 * SCAN_MS, busy)
+        bench.run(30 * SCAN_MS, bench.say)
         assert bench.ble.scans - before >= 25, "a node that always says something hears too"
         assert len(bench.air) > 150 and bench.ble.switched == 1 and not bench.ble.refuse
 
@@ -111,7 +110,7 @@ def case_an_adapter_that_was_switched_off_is_switched_on():
         bench = Bench(port)
         bench.run(1000)
         _bleio.adapter.enabled = False
-        bench.run(6000, lambda now: bench.bearer.ready and bench.bearer.send(now, 0x2A, b"mine"))
+        bench.run(6000, bench.say)
         bench.run(20)  # until the last of them is over
         assert bench.ble.enabled and bench.bearer.ready
         del bench.air[:]
@@ -126,7 +125,7 @@ def case_a_bearer_that_only_speaks_comes_back_too():
     bench.run(100)
     assert bench.ble.scans == 0
     _bleio.adapter.enabled = False
-    bench.run(100, lambda now: bench.bearer.ready and bench.bearer.send(now, 0x16, b"mine"))
+    bench.run(100, bench.say)
     assert bench.ble.enabled and bench.air, "the sixth is on air"
     assert bench.bearer.poll(bench.now() + 100) == 1000 and bench.ble.scans == 0
 

@@ -1,6 +1,6 @@
 """A radio in the world's time, for the fake _bleio (runs on MicroPython and CircuitPython too).
 
-Rules: it looks to its user as a station of the simulated live air does (boards/fieldline_boards/emulated/air/live.py),
+Rules: it looks to its user as a station of the simulated live air (boards/fieldline_boards/emulated/air/live.py),
 which can stand in its place. An event is told to `on_event(kind, data)` when it is on air.
 """
 
