@@ -117,7 +117,7 @@ class Bearer:
                 break
             size = len(data)
             self._used += _ENTRY + size
-            if 3 <= size <= _PLACE and _LOWEST <= data[1] <= _HIGHEST and data[0] < size:
+            if 3 <= size <= _PLACE and _LOWEST <= data[1] <= _HIGHEST and 1 < data[0] < size:
                 return data[1], data[2 : 1 + data[0]]
         return None
 
