@@ -130,8 +130,8 @@ def bearer_hears_a_repeated_advert_each_time_and_the_weak_ones(rig):
 
 def bearer_takes_no_advert_that_is_none_of_a_mesh(rig):
     rig.wait(100)
-    empty = b"\x01\x2a", b"\x01\x2a\x00", b"\x00\x2a\x00", b"\x00\x2a\x05\x01\x02\x03"
-    for data in (b"", b"\x01", *empty, _ad(0xFF, b"other"), b"\x1e\x2a\x00", b"\x03\x2a\x00", bytes(31)):
+    empty = (b"", b"\x01", b"\x01\x2a", b"\x01\x2a\x00", b"\x00\x2a\x00", b"\x00\x2a\x05\x01\x02\x03")
+    for data in empty + (_ad(0xFF, b"other"), b"\x1e\x2a\x00", b"\x03\x2a\x00", bytes(31)):
         rig.hear(data)
         rig.wait(20)
     rig.wait(200)
