@@ -39,7 +39,7 @@ _NATIVE_MAIN = (
 # By kind of radio: what the node imports where a file on the board asks for it.
 _RADIOS = {
     "wifi": (f"{NODE}.drivers.micropython.wifi",),
-    "ble": (f"{NODE}.drivers.micropython.mesh", f"{NODE}.drivers.micropython.bthome"),
+    "ble": (f"{NODE}.drivers.micropython.ble", f"{NODE}.mesh", f"{NODE}.bridge", f"{NODE}.bthome"),
 }
 _MESH_NODE = (
     f"{NODE}.links.mesh",
@@ -70,13 +70,14 @@ _FRIENDSHIP = (
     *(f"fieldline_wire/mesh/{name}" for name in ("friend", "low_power", "models/config_friend.")),
     *(f"{NODE}/links/{name}." for name in ("friend", "low_power")),
 )
-# Loaded where there is a /mesh.json or /bthome.json: drivers/micropython/mesh.py, bthome.py
+# Loaded where there is a /mesh.json or /bthome.json
 _MESH = (
     "fieldline_wire/mesh/",
     f"{NODE}/bridge.",
     f"{NODE}/bthome.",
     f"{NODE}/links/mesh.",
-    *(f"{_DRIVERS}{name}." for name in ("ble", "bthome", "mesh")),
+    f"{NODE}/mesh.",
+    f"{_DRIVERS}ble.",
 )
 # Of no use without the selector
 _WITH_SELECTOR = (*_UPDATES, f"{NODE}/standby.", f"{_DRIVERS}loader.")

@@ -5,7 +5,7 @@ sequence number. A message that the mesh gave up takes the link down: a gateway 
 a Hello now and then, and the air is left to others. A relay's work goes on while the app has none: work().
 """
 
-from fieldline_node.errors import IdentityError, StorageError
+from fieldline_node.errors import FlashError, IdentityError, StorageError
 from fieldline_node.keys import KEY_MESH
 from fieldline_wire.codes import const
 from fieldline_wire.errors import PeerError, UsageError
@@ -51,6 +51,7 @@ class Records:
 class MeshLink:
     """A link to the node at `gateway`, by `node`, which has yet to load() or join(); see make_mesh_link().
 
+    before_send: called before a message is taken; FlashError where what it may speak of cannot be made durable.
     unkept: what flash did not take, and so was not sent or not heard.
     """
 
@@ -59,6 +60,7 @@ class MeshLink:
     node_class = Node
     config_class = ConfigurationServer
     features = FEATURE_RELAY
+    before_send = None
     ended = False  # where true the board is to restart: links/provisioned.py
 
     def __init__(self, bearer, gateway: int, journal, aes, random, now_ms) -> None:
@@ -97,7 +99,12 @@ class MeshLink:
         return found
 
     def send(self, sealed: bytes) -> None:
-        """Queues a message. OSError where too many wait."""
+        """Queues a message. OSError where too many wait, or flash does not take what comes before it."""
+        if self.before_send is not None:
+            try:
+                self.before_send()
+            except FlashError as error:
+                raise OSError("not durable: %s" % error) from None
         self._due = 0
         if not self._try(self.model.send, self._gateway, sealed):
             raise OSError(105)  # ENOBUFS
