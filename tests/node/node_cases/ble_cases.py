@@ -70,6 +70,7 @@ class Rig:
         ble, self.bearer, self._fake = _bearer()
         self.bound = ble.RING - 1
         self.came = []
+        self.rssi = None
         self.air = []
         self._now = 0
         self._due = 0
@@ -80,7 +81,7 @@ class Rig:
 
     def hear(self, data, rssi=-60):
         if any(call[0] == "scan" and call[1] == 0 for call in self._fake.told):
-            self._fake.hear(data)
+            self._fake.hear(data, rssi)
 
     def wait(self, ms):
         for _ in range(ms):
@@ -88,7 +89,8 @@ class Rig:
             self._say()
             advert = self.bearer.take()
             while advert is not None:
-                self.came.append(advert)
+                self.came.append(advert[:2])
+                self.rssi = advert[2]
                 advert = self.bearer.take()
             if self._now >= self._due or not self.bearer.ready:
                 self._due = self._now + self.bearer.poll(self._now)
