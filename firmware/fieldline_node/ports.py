@@ -31,7 +31,7 @@ bearer under a mesh link (drivers/micropython/ble.py)
     poll(now)           ms until it is to be asked again; whether an event is over
     ready               whether it takes an advert
     send(now, type, data)   one advertising event of an AD structure
-    take()              (AD type, data) of an advert that came, None where there is none
+    take()              (AD type, data, dBm where the radio tells it) of an advert that came, None where there is none
 stream under a serial link
     read()              the bytes that came, b"" where none
     write(data)         OSError

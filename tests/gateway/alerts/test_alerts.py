@@ -24,7 +24,7 @@ from fieldline_gateway.alerts.notify import Mail, Mqtt, NotifyError, Webhook
 from fieldline_gateway.alerts.watch import Scene, Watch, alarms
 from fieldline_gateway.errors import UsageError
 from fieldline_gateway.ingest.node import NodeState
-from fieldline_gateway.mqtt.client import Address
+from fieldline_gateway.mqtt.address import Address
 from fieldline_gateway.mqtt.listener import Listener
 from fieldline_gateway.records import ALARM, KIND_REPORT, TIME_NODE, Record, StoredRecord
 from fieldline_gateway.sinks.mqtt_config import MqttConfig

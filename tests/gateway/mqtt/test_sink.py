@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from fieldline_gateway.mqtt.client import Address
+from fieldline_gateway.mqtt.address import Address
 from fieldline_gateway.mqtt.codec import fields, v311
 from fieldline_gateway.records import Position
 from fieldline_gateway.sinks.mqtt import Backoff, MqttSink
