@@ -201,9 +201,6 @@ async def test_superfluous_relays_go_and_a_lost_one_is_replaced(tmp_path: Path) 
         line.places[id(line.node(number))] = place
     async with line.room, running(line.links):
         await until(line.all_set, 40)
-        assert len(line.relays() & {0, 1, 2}) >= 2, (
-            "all three while node 3 was missed; one may be let go by now"
-        )
         await until(lambda: line.relays() < {0, 1, 2} and len(line.relays()) == 2, 40)
         carrier = min(line.relays())
         line.off(carrier)
