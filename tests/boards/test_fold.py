@@ -164,7 +164,7 @@ def _lines(tree: ast.AST) -> list[tuple[str, int]]:
 def _value(module: str, name: str) -> int:
     """The constant's value; without importing, as a driver's modules are there on its board alone."""
     file = next(each for each in SOURCES if module_name(each) == module)
-    written = re.search(rf"^{name} = (?:const\()?(-?\w+)", file.read_text(encoding="utf-8"), re.MULTILINE)
+    written = re.search(rf"^{name} = (?:const\(\s*)?(-?\w+)", file.read_text(encoding="utf-8"), re.MULTILINE)
     assert written is not None
     return int(written[1], 0)
 
