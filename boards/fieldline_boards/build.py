@@ -39,12 +39,13 @@ _NATIVE_MAIN = (
 # By kind of radio: what the node imports where a file on the board asks for it.
 _RADIOS = {
     "wifi": (f"{NODE}.drivers.micropython.wifi",),
-    "ble": (f"{NODE}.drivers.micropython.mesh", f"{NODE}.drivers.micropython.bthome"),
+    "ble": (f"{NODE}.drivers.micropython.ble", f"{NODE}.mesh", f"{NODE}.bridge", f"{NODE}.bthome"),
 }
 _MESH_NODE = (
     f"{NODE}.links.mesh",
     *(f"{NODE}.{name}" for name in ("given", "joining", "links.provisioned")),
 )
+_FRIENDSHIP_NODE = tuple(f"{NODE}.links.{name}" for name in ("friend", "low_power"))
 _DRIVERS = f"{NODE}/drivers/micropython/"
 _SELECTOR = (
     _DRIVERS + "selector.mpy",
@@ -64,13 +65,19 @@ _JOINING = (
     "fieldline_wire/mesh/provisioning/",
     *(f"{NODE}/{name}." for name in ("given", "joining", "links/provisioned")),
 )
-# Loaded where there is a /mesh.json or /bthome.json: drivers/micropython/mesh.py, bthome.py
+# Loaded where a /mesh.json says that the node is a Friend or a Low Power node
+_FRIENDSHIP = (
+    *(f"fieldline_wire/mesh/{name}" for name in ("friend", "low_power", "models/config_friend.")),
+    *(f"{NODE}/links/{name}." for name in ("friend", "low_power")),
+)
+# Loaded where there is a /mesh.json or /bthome.json
 _MESH = (
     "fieldline_wire/mesh/",
     f"{NODE}/bridge.",
     f"{NODE}/bthome.",
     f"{NODE}/links/mesh.",
-    *(f"{_DRIVERS}{name}." for name in ("ble", "bthome", "mesh")),
+    f"{NODE}/mesh.",
+    f"{_DRIVERS}ble.",
 )
 # Of no use without the selector
 _WITH_SELECTOR = (*_UPDATES, f"{NODE}/standby.", f"{_DRIVERS}loader.")
@@ -112,7 +119,8 @@ class BuildReport:
     def mpy_bytes(self) -> int:
         """Size of all compiled files, without those that are loaded for an update or a mesh alone."""
         compiled = sum(file.size for file in self.files if file.path.endswith(".mpy"))
-        return compiled - self.update_mpy_bytes - self.mesh_mpy_bytes - self.join_mpy_bytes
+        others = self.mesh_mpy_bytes + self.join_mpy_bytes + self.friendship_mpy_bytes
+        return compiled - self.update_mpy_bytes - others
 
     @property
     def update_mpy_bytes(self) -> int:
@@ -121,8 +129,13 @@ class BuildReport:
 
     @property
     def mesh_mpy_bytes(self) -> int:
-        """Size of the compiled files that are loaded for a Bluetooth mesh, without join_mpy_bytes."""
-        return self._compiled(_MESH, _JOINING)
+        """Size of the compiled files that are loaded for a Bluetooth mesh, without join_ and friendship_mpy_bytes."""
+        return self._compiled(_MESH, _JOINING + _FRIENDSHIP)
+
+    @property
+    def friendship_mpy_bytes(self) -> int:
+        """Size of the compiled files of Friend and Low Power node."""
+        return self._compiled(_FRIENDSHIP)
 
     @property
     def join_mpy_bytes(self) -> int:
@@ -143,6 +156,11 @@ class BuildReport:
             ("the .mpy files of the app have", self.mpy_bytes, budget.mpy_bytes),
             ("the .mpy files of updates have", self.update_mpy_bytes, budget.update_mpy_bytes),
             ("the .mpy files of the mesh have", self.mesh_mpy_bytes, budget.mesh_mpy_bytes),
+            (
+                "the .mpy files of Friend and Low Power node have",
+                self.friendship_mpy_bytes,
+                budget.friendship_mpy_bytes,
+            ),
             ("the .mpy files for being taken into a mesh have", self.join_mpy_bytes, budget.join_mpy_bytes),
             ("the selector has", self.selector_bytes, budget.selector_bytes),
         ):
@@ -318,8 +336,11 @@ def _radios(spec: BoardSpec, scripts: Iterable[str]) -> set[str]:
     if "main.py" not in scripts:
         return set()
     modules = {module for kind in spec.radio.kinds for module in _RADIOS[kind]}
-    roomy = spec.radio.mesh == "node" or (spec.radio.mesh == "bridge" and "boot.py" not in scripts)  # frozen
-    return modules.union(_MESH_NODE if roomy else ())
+    frozen = "boot.py" not in scripts
+    if spec.radio.mesh == "node" or (spec.radio.mesh == "bridge" and frozen):
+        modules.update(_MESH_NODE)
+        modules.update(_FRIENDSHIP_NODE if frozen or spec.radio.friendship else ())
+    return modules
 
 
 def _compile(spec: BoardSpec, source: Path, path: str, target: Path, opt: int) -> None:

@@ -149,7 +149,7 @@ class AirUpdate:
             id: NodeState(Node(id, f"{node.reporter.address:04x}", 0, bytes(16), 1, None))
             for id, node in self.nodes.items()
         }
-        medium = Medium("mesh", share * MESH_BYTES_PER_S, burst=1, shared=True)
+        medium = Medium("mesh", share * MESH_BYTES_PER_S, burst=1, shared=True, part=share)
         model = site.gateway.model
         self.serving = Serving(
             self._say, lambda link: medium, self.states, lambda link: not model.waiting(int(link[5:], 16))

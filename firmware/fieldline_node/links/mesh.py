@@ -5,7 +5,7 @@ sequence number. A message that the mesh gave up takes the link down: a gateway 
 a Hello now and then, and the air is left to others. A relay's work goes on while the app has none: work().
 """
 
-from fieldline_node.errors import IdentityError, StorageError
+from fieldline_node.errors import FlashError, IdentityError, StorageError
 from fieldline_node.keys import KEY_MESH
 from fieldline_wire.codes import const
 from fieldline_wire.errors import PeerError, UsageError
@@ -51,11 +51,16 @@ class Records:
 class MeshLink:
     """A link to the node at `gateway`, by `node`, which has yet to load() or join(); see make_mesh_link().
 
+    before_send: called before a message is taken; FlashError where what it may speak of cannot be made durable.
     unkept: what flash did not take, and so was not sent or not heard.
     """
 
     pace = (_PATIENCE_MS, _WINDOW)
     report_ms = _REPORT_MS
+    node_class = Node
+    config_class = ConfigurationServer
+    features = FEATURE_RELAY
+    before_send = None
     ended = False  # where true the board is to restart: links/provisioned.py
 
     def __init__(self, bearer, gateway: int, journal, aes, random, now_ms) -> None:
@@ -69,11 +74,9 @@ class MeshLink:
         self._given_up = 0
         self.model = SealedModel(SEALED_NODE, self._take, _PEERS)
         elements = [Element([])]
-        config = ConfigurationServer(
-            Composition(COMPANY, _PRODUCT, _VERSION, REPLAYS, FEATURE_RELAY, elements)
-        )
+        config = self.config_class(Composition(COMPANY, _PRODUCT, _VERSION, REPLAYS, self.features, elements))
         elements[0].models = [config, HealthServer(COMPANY), self.model]
-        self.node = Node(aes, random, Records(journal), elements)
+        self.node = self.node_class(aes, random, Records(journal), elements)
         self.unkept = 0
         self.stirred = False  # the app has something to do: a message came, or there is room again
 
@@ -96,7 +99,12 @@ class MeshLink:
         return found
 
     def send(self, sealed: bytes) -> None:
-        """Queues a message. OSError where too many wait."""
+        """Queues a message. OSError where too many wait, or flash does not take what comes before it."""
+        if self.before_send is not None:
+            try:
+                self.before_send()
+            except FlashError as error:
+                raise OSError("not durable: %s" % error) from None
         self._due = 0
         if not self._try(self.model.send, self._gateway, sealed):
             raise OSError(105)  # ENOBUFS
@@ -121,10 +129,7 @@ class MeshLink:
             return self._due - now
         had_room = self.room
         while advert is not None:
-            if advert[0] == AD_MESSAGE:
-                self._try(node.receive, advert[1])
-            elif advert[0] == AD_BEACON:
-                self._try(node.receive_beacon, advert[1])
+            self._hear(advert)
             advert = bearer.take()
         self._try(node.poll)
         self._watch(now)
@@ -140,6 +145,12 @@ class MeshLink:
         if self.room and not had_room:
             self.stirred = True
         return wait
+
+    def _hear(self, advert) -> None:
+        if advert[0] == AD_MESSAGE:
+            self._try(self.node.receive, advert[1])
+        elif advert[0] == AD_BEACON:
+            self._try(self.node.receive_beacon, advert[1])
 
     def _watch(self, now: int) -> None:
         """Down where a message was given up; up again after a while, or as soon as the gateway is heard."""
@@ -170,17 +181,18 @@ class MeshLink:
             return None
 
 
-def make_mesh_link(said: dict, bearer, journal, aes, random, now_ms) -> MeshLink:
+def make_mesh_link(said: dict, bearer, journal, aes, random, now_ms, kind=MeshLink) -> MeshLink:
     """The link that /mesh.json describes (`fieldline mesh add` prints it). IdentityError where that cannot be.
 
-    `said`: its content; `bearer`: ports.py; `aes`: class of the wire's Block; `random(n)`: n bytes.
+    `said`: its content; `bearer`: ports.py; `aes`: class of the wire's Block; `random(n)`: n bytes; `kind`: the class
+    of the link.
     """
     try:
         address, gateway = int(said["address"], 16), int(said["gateway"], 16)
         device_key, net_key, app_key = [_key(said, name) for name in ("device_key", "net_key", "app_key")]
         iv_index = int(said["iv_index"])
         relay = bool(said.get("relay", False))
-        link = MeshLink(bearer, gateway, journal, aes, random, now_ms)
+        link = kind(bearer, gateway, journal, aes, random, now_ms)
         node, now = link.node, now_ms()
         if not _is_loaded(node, now, address, device_key):
             node.counters.load(now)  # so that its numbers go on

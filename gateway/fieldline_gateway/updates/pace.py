@@ -1,12 +1,14 @@
 """How much of a medium chunks of updates may take: a bucket each, and turns where nodes share it (update.md 15.3).
 
 Rules: pure; times come in. A bucket fills at share times the medium's speed. A cable is one node's: its window goes
-out at once, and the next waits until the telemetry's part has passed. A mesh's air is everybody's: chunks go one by
-one, and one node at a time is told its offer, so that fifty nodes of a ring fill it no more than one does.
+out at once, and the next waits until the telemetry's part has passed. A mesh's air is everybody's: one node at a time
+is told its offer, so that fifty nodes of a ring fill it no more than one does; one chunk at a time is under way, and
+the longer it was, because others speak or it was said again, the longer is the pause behind it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 OVERHEAD = 48
@@ -32,6 +34,14 @@ class Medium:
     """Chunks that may go at once after a pause."""
     shared: bool = False
     """Whether nodes are told their offers one after the other."""
+    part: float = 1.0
+    """Of the time, that a chunk may be under way; of a shared one."""
+
+
+LOOK_MS = 250
+"""It is looked again so soon whether a chunk under way has arrived."""
+MOST_PAUSE_MS = 60_000
+"""Behind a chunk: one that was given up after its four tries was under way for as long."""
 
 
 class Bucket:
@@ -55,6 +65,30 @@ class Bucket:
     def wait(self, size: int) -> float:
         """Seconds until so many may go."""
         return max(0.0, (size - self._left) / self._rate)
+
+
+class Flights:
+    """The chunk under way on each shared medium, and the pause behind it. `room(link)`: nothing waits on a link."""
+
+    def __init__(self, room: Callable[[str], bool]) -> None:
+        self._room = room
+        self._under_way: dict[str, tuple[str, int]] = {}  # link, and since when
+        self._free_at: dict[str, int] = {}
+
+    def wait_ms(self, medium: Medium, now_ms: int) -> int:
+        """Until the next chunk may go; 0: now."""
+        if medium.name in self._under_way:
+            link, since = self._under_way[medium.name]
+            if not self._room(link):
+                return LOOK_MS
+            took = now_ms - since
+            self._free_at[medium.name] = now_ms + min(MOST_PAUSE_MS, int(took / medium.part) - took)
+            del self._under_way[medium.name]
+        return max(0, self._free_at.get(medium.name, 0) - now_ms)
+
+    def begin(self, medium: Medium, link: str, now_ms: int) -> None:
+        """A chunk goes out on a link."""
+        self._under_way[medium.name] = link, now_ms
 
 
 class Turns:

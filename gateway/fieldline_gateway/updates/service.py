@@ -16,15 +16,17 @@ from typing import Any, Self
 from fieldline_gateway import logs
 from fieldline_gateway.errors import GatewayError, UsageError
 from fieldline_gateway.ingest.came import Came, Moment
+from fieldline_gateway.ingest.node import NodeState
 from fieldline_gateway.ingest.rules import Ingest
 from fieldline_gateway.operations import Arguments, Caller, Operations, argument
 from fieldline_gateway.slices import slices
 from fieldline_gateway.tasks import ended
 from fieldline_gateway.updates.config import UpdatesConfig
 from fieldline_gateway.updates.pace import BITS, MESH_BYTES_PER_S, Medium
-from fieldline_gateway.updates.serving import WITHDRAWN, Node, Serving
+from fieldline_gateway.updates.serving import WITHDRAWN, Node, Serving, takes_none
 from fieldline_gateway.updates.source import TufSource
 from fieldline_gateway.updates.state import UpdateState
+from fieldline_wire.messages import Hello
 from fieldline_wire.update import codes
 from fieldline_wire.update.token import TOKEN_SIZE
 
@@ -131,6 +133,11 @@ class Updates:
             "nodes": [
                 self._told(id, node) for id, node in self._serving.nodes.items() if node.status is not None
             ],
+            "without": [
+                self._without(id, state)
+                for id, state in self._ingest.states.items()
+                if state.hello is not None and takes_none(state.hello)
+            ],
         }
 
     async def _offer(self, _: Caller, arguments: Arguments) -> dict[str, Any]:
@@ -192,6 +199,11 @@ class Updates:
             raise UsageError(f"{text!r} is no enrolled node; `fieldline gateway status` lists them")
         return id
 
+    def _without(self, id: bytes, state: NodeState) -> dict[str, Any]:
+        """A node that says it takes no updates."""
+        assert state.hello is not None
+        return {"node": id.hex(), "name": state.node.name, "board": Hello.from_bytes(state.hello).board or ""}
+
     def _told(self, id: bytes, node: Node) -> dict[str, Any]:
         status, row = node.status, node.row
         known = self._ingest.states.get(id)
@@ -218,7 +230,8 @@ class Updates:
 
     def _medium(self, link: str) -> Medium:
         if link.startswith(MESH_LINK):
-            return Medium("mesh", self._config.share * MESH_BYTES_PER_S, burst=1, shared=True)
+            share = self._config.share
+            return Medium("mesh", share * MESH_BYTES_PER_S, burst=1, shared=True, part=share)
         return Medium(link, self._other_rate if link.startswith(MQTT_LINK) else self._serial_rate)
 
     async def _carry(self) -> None:

@@ -16,8 +16,9 @@ from typing import Any
 from fieldline_gateway.ingest.came import Came, Moment
 from fieldline_gateway.ingest.node import NodeState
 from fieldline_gateway.updates.catalogue import Catalogue
-from fieldline_gateway.updates.pace import OVERHEAD, TURN_MS, Bucket, Medium, Turns
+from fieldline_gateway.updates.pace import LOOK_MS, OVERHEAD, TURN_MS, Bucket, Flights, Medium, Turns
 from fieldline_gateway.updates.state import Row
+from fieldline_wire.codes import HELLO_NO_UPDATES
 from fieldline_wire.errors import PeerError
 from fieldline_wire.update import codes
 from fieldline_wire.update.messages import Abort, Ask, Chunk, Offer, Status, Want
@@ -33,13 +34,13 @@ ROOT_TRIES = 3
 WITHDRAWN = "withdrawn"
 """In the place of the digest that is served: what the node may receive it is to give up."""
 RESTING = (codes.IDLE, codes.CONFIRMED, codes.REVERTED, codes.REFUSED)
-ROOM_S = 0.25
-"""It is looked again so soon whether a link that was busy takes a chunk."""
 _COMING = (codes.OFFERED, codes.RECEIVING, codes.VERIFYING)
 _ON_AIR = (codes.OFFERED, codes.RECEIVING)
 _REFUSALS = range(
     codes.OFFER_MALFORMED, codes.TOO_LARGE + 1
 )  # of an offer: update.md 9.3; a busy node is asked again
+
+_FLAGS_AT = 20  # in a Hello, behind its type: wire.md 5.6
 
 Say = Callable[[NodeState, Any], None]
 """Queues a message for a node."""
@@ -47,6 +48,11 @@ Media = Callable[[str], Medium]
 """What carries a link's chunks."""
 Room = Callable[[str], bool]
 """Whether a link takes a chunk at once: one that would only wait is not sent."""
+
+
+def takes_none(hello: bytes) -> bool:
+    """Whether a node said in its Hello that it takes no updates."""
+    return len(hello) > _FLAGS_AT and bool(hello[_FLAGS_AT] & HELLO_NO_UPDATES)
 
 
 class Node:
@@ -126,6 +132,7 @@ class Serving:
         self._states = states
         self._buckets: dict[str, Bucket] = {}
         self._turns = Turns()
+        self._flights = Flights(room)
         self._waiting: OrderedDict[bytes, None] = OrderedDict()  # nodes that asked for chunks, in turn
 
     def load(self, rows: Iterable[Row]) -> None:
@@ -140,6 +147,8 @@ class Serving:
 
     def hello(self, came: Came) -> None:
         """A node is there: how does its update stand? One that never spoke of updates is asked if there are any."""
+        if takes_none(came.payload):
+            return
         node = self.nodes.get(came.header.node)
         status = None if node is None else node.status
         if status is None and not self.asks:
@@ -315,13 +324,17 @@ class Serving:
         if not data:
             node.asked = []
             return None
-        if not self._room(state.link):
-            return ROOM_S
         medium = self._media(state.link)
+        if not self._room(state.link):
+            return LOOK_MS / 1000
+        if medium.shared and (wait_ms := self._flights.wait_ms(medium, now.mono_ms)):
+            return wait_ms / 1000
         bucket = self._buckets.setdefault(medium.name, Bucket(medium))
         if not bucket.take(now.mono_ms / 1000, len(data) + OVERHEAD):
             return max(0.001, bucket.wait(len(data) + OVERHEAD))
         node.asked.pop(0)
+        if medium.shared:
+            self._flights.begin(medium, state.link, now.mono_ms)
         self._say(state, Chunk(object, index, data))
         self.chunks += 1
         return 0.0

@@ -13,10 +13,22 @@ import pytest
 
 from fieldline_gateway.ingest.came import Came, Moment
 from fieldline_gateway.ingest.node import NodeState
-from fieldline_gateway.updates.pace import OVERHEAD, TURN_MS, WINDOW, Bucket, Medium, Turns
-from fieldline_gateway.updates.serving import Serving
+from fieldline_gateway.updates.pace import (
+    LOOK_MS,
+    MOST_PAUSE_MS,
+    OVERHEAD,
+    TURN_MS,
+    WINDOW,
+    Bucket,
+    Flights,
+    Medium,
+    Turns,
+)
+from fieldline_gateway.updates.serving import Serving, takes_none
 from fieldline_gateway.updates.source import TufSource
 from fieldline_gateway.updates.state import Row, UpdateState
+from fieldline_wire.codes import HELLO_NO_UPDATES
+from fieldline_wire.messages import Hello
 from fieldline_wire.update import codes
 from fieldline_wire.update.messages import Abort, Ask, Chunk, Offer
 from tests.gateway.updates.updating_node import UpdatingNode
@@ -481,6 +493,17 @@ def test_a_busy_link_gets_no_chunk_until_it_has_room(repo: Repo, releases: list[
     assert node.status().running == 1
 
 
+def test_who_says_it_takes_no_updates_is_not_asked(repo: Repo, tmp_path: Path) -> None:
+    bench = Bench(repo, tmp_path)
+    ((id, node),) = bench.nodes.items()
+    hello = Hello(node.stream, flags=HELLO_NO_UPDATES).to_bytes()
+    assert takes_none(hello) and not takes_none(node.say_hello())
+    bench.serving.hello(bench.came(id, hello))
+    assert not bench.said
+    bench.serving.hello(bench.came(id, node.say_hello()))
+    assert bench.said
+
+
 def test_an_offer_that_was_lost_is_told_again_at_the_next_hello(
     repo: Repo, releases: list[str], tmp_path: Path
 ) -> None:
@@ -508,3 +531,19 @@ def test_a_turn_is_one_nodes_until_it_ends_or_is_not_heard() -> None:
     assert turns.over(TURN_MS + 100) == ["mesh"]
     assert turns.take("mesh", b"b", TURN_MS + 100) and not turns.end("mesh", b"a") and turns.end("mesh", b"b")
     assert turns.wait_ms(0) is None and turns.holder("mesh") is None
+
+
+def test_the_pause_behind_a_chunk_is_as_long_as_its_part_of_the_time_says() -> None:
+    busy = {"mesh:0100"}
+    flights = Flights(lambda link: link not in busy)
+    medium = Medium("mesh", 1e9, burst=1, shared=True, part=0.25)
+    assert flights.wait_ms(medium, 1000) == 0
+    flights.begin(medium, "mesh:0100", 1000)
+    assert flights.wait_ms(medium, 2000) == LOOK_MS
+    busy.clear()
+    assert flights.wait_ms(medium, 3000) == 6000, "two seconds of eight"
+    assert flights.wait_ms(medium, 8999) == 1 and flights.wait_ms(medium, 9000) == 0
+    flights.begin(medium, "mesh:0101", 10_000)
+    assert flights.wait_ms(medium, 70_000) == MOST_PAUSE_MS, (
+        "it was given up; others wait no longer than that"
+    )

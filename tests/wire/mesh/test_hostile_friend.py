@@ -17,8 +17,7 @@ from fieldline_wire.errors import PeerError
 from fieldline_wire.mesh import friendship as wire
 from fieldline_wire.mesh.friend import MAX_CLEARS, MAX_LPNS, MAX_OFFERS, QUEUE
 from fieldline_wire.mesh.friend_node import FriendNode
-from fieldline_wire.mesh.friend_queue import MAX_SUBSCRIPTIONS
-from fieldline_wire.mesh.friendship import Friendship, Offer, Request, Update
+from fieldline_wire.mesh.friendship import MAX_SUBSCRIPTIONS, Friendship, Offer, Request, Update
 from fieldline_wire.mesh.low_power import MAX_AVOIDED
 from fieldline_wire.mesh.low_power import MAX_OFFERS as MAX_HEARD_OFFERS
 from fieldline_wire.mesh.low_power_node import LowPowerNode

@@ -8,8 +8,8 @@ from fieldline_wire.codes import const
 from fieldline_wire.errors import PeerError
 from fieldline_wire.mesh import friendship as wire
 from fieldline_wire.mesh import lower
-from fieldline_wire.mesh.friend_queue import MAX_SUBSCRIPTIONS, Held, Queue, pack, stored_ttl
-from fieldline_wire.mesh.friendship import Friendship, Offer, Request, Update
+from fieldline_wire.mesh.friend_queue import Held, Queue, pack, stored_ttl
+from fieldline_wire.mesh.friendship import MAX_SUBSCRIPTIONS, Friendship, Offer, Request, Update
 from fieldline_wire.mesh.lower import Segment
 from fieldline_wire.mesh.network import NetworkPdu, is_unicast
 from fieldline_wire.mesh.segments import Reassembly
@@ -219,6 +219,7 @@ class Friend:
         bond = lpn.friendship
         for other in list(self.lpns):
             if other is not lpn and other.friendship.lpn == bond.lpn:
+                lpn.queue.take_over(other.queue)
                 self._end(other)
         if len([one for one in self.lpns if one.established]) >= self._most:  # another was faster
             self._drop(lpn)

@@ -9,14 +9,13 @@ import struct
 
 from fieldline_wire.codes import const
 from fieldline_wire.mesh import lower
+from fieldline_wire.mesh.friendship import MAX_SUBSCRIPTIONS
 from fieldline_wire.mesh.network import NetworkPdu
 from fieldline_wire.mesh.segments import Incoming
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from fieldline_wire.mesh.lower import Segment
-
-MAX_SUBSCRIPTIONS = const(8)  # of a low-power node; said in the offer
 
 _HEAD = ">BBHHHI"  # CTL and TTL, SEQ, SRC, DST, IV index: 12 bytes
 _NAME = const(12)
@@ -91,6 +90,10 @@ class Queue:
                     self._messages.remove(one)
                     break
         self.add([packed])
+
+    def take_over(self, other: "Queue") -> None:
+        """Has what `other` held: of the same low-power node, which begins anew."""
+        self._messages, other._messages = other._messages, []
 
     def head(self) -> "bytes | None":
         """The packed PDU that goes next."""

@@ -39,6 +39,7 @@ NO_RSSI = const(127)  # 3.6.5.4: not known
 MIN_RECEIVE_DELAY_MS = const(10)  # 3.6.5.3: 0x0A to 0xFF
 MIN_POLL_TIMEOUT = const(0x00000A)  # of 100 ms
 MAX_POLL_TIMEOUT = 0x34BBFF
+MAX_SUBSCRIPTIONS = const(8)  # addresses of a low-power node; said in our offer, and no more are asked for
 MAX_LISTED = const(5)  # addresses in one message of the subscription list: 11 bytes are unsegmented
 CLEAR_TTL = const(0x7F)  # 3.6.6.3.1
 

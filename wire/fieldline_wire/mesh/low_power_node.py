@@ -9,7 +9,7 @@ from fieldline_wire.mesh import beacon
 from fieldline_wire.mesh import friendship as wire
 from fieldline_wire.mesh.advertiser import AD_MESSAGE, MAX_ADVERTS, Advertiser
 from fieldline_wire.mesh.friend_network import FriendNetwork
-from fieldline_wire.mesh.friend_queue import MAX_SUBSCRIPTIONS
+from fieldline_wire.mesh.friendship import MAX_SUBSCRIPTIONS
 from fieldline_wire.mesh.low_power import POLL_MS, RECEIVE_DELAY_MS, LowPower, groups_of
 from fieldline_wire.mesh.network import FIRST_VIRTUAL, NetworkPdu
 from fieldline_wire.mesh.node import BEACON_MS, REPLAYS, Node

@@ -65,6 +65,15 @@ class Bearer:
             self._listen(now)
         return _IDLE_MS if self.ready else self._until - now
 
+    def listen(self, on: bool) -> None:
+        """Scans from the next poll() on, or not: a low-power node's radio rests."""
+        if on == self._listens:
+            return
+        self._listens = on
+        if not on and not self._heads[2]:
+            self._ble.gap_scan(None)  # pyright: ignore[reportArgumentType] - ends it
+            self._heads[2] = 1
+
     def send(self, now: int, ad_type: int, data: bytes) -> None:
         """Advertises one AD structure once; only where it is `ready`."""
         try:
@@ -109,7 +118,7 @@ class Bearer:
             heads[1] = (heads[1] + 1) & 0xFFFF
             view = data[4]
             size = len(view)
-            if size < 3 or size > _ADVERT or not _LOWEST <= view[1] <= _HIGHEST or view[0] >= size:
+            if not 3 <= size <= _ADVERT or not _LOWEST <= view[1] <= _HIGHEST or not 1 < view[0] < size:
                 return
             place = heads[0]
             after = (place + 1) % RING

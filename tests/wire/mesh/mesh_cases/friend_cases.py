@@ -365,6 +365,21 @@ def case_a_reset_of_the_node_and_of_the_friend(aes):
     room.until(lambda: lpn.model.got)
 
 
+def case_what_was_held_outlives_a_friendship_that_begins_anew(aes):
+    store = Store()
+    gateway, friend = make(aes, Node, GATEWAY), make(aes, FriendNode, FRIEND)
+    room = Room(gateway, friend, make(aes, LowPowerNode, LPN, store))
+    room.until(lambda: room.nodes[2].low_power.friend)
+    room.run(1000)
+    room.hears = lambda one, other, data: room.nodes[2] not in (one, other)
+    gateway.model.send(room.now, LPN, sealed(60, 1))
+    room.run(1000)
+    room.nodes[2] = lpn = make(aes, LowPowerNode, LPN, store)
+    room.hears = lambda one, other, data: True
+    room.until(lambda: lpn.model.got)
+    same(friend.friend.counts["dropped"], 0)
+
+
 def case_a_new_friend_tells_the_old_one(aes):
     room, _gateway, friend, lpn = pair(aes)
     other = make(aes, FriendNode, OTHER)
