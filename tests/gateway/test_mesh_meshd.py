@@ -18,10 +18,12 @@ import pytest
 from fieldline_gateway.mesh import bridge as bridges
 from fieldline_gateway.mesh import config_client, configure, network
 from fieldline_gateway.mesh.config import MeshConfig
-from fieldline_gateway.mesh.config_messages import Page
+from fieldline_gateway.mesh.config_messages import Page, listen, listened
 from fieldline_gateway.mesh.links import MeshLinks
 from fieldline_gateway.mesh.network import Member
+from fieldline_gateway.mesh.paths import COUNT, counted
 from fieldline_wire.mesh.advertiser import AD_PB_ADV
+from fieldline_wire.mesh.lower import Heartbeat
 from fieldline_wire.mesh.models import opcodes as op
 from tests.fakes.mesh_room import LiveBridge
 from tests.gateway.test_mesh_links import running, until
@@ -115,6 +117,17 @@ async def test_meshd_as_a_member_confirms_all_that_the_gateway_wants(shim: Path,
             assert set(state.hops) == {1}, "its heartbeats come, over one hop"
             assert links.station.ears.rows.keys() == {THEIRS}, "and it is known for a neighbour by them"
             await until(lambda: confirmed["ttl"] == "2" and is_set(links, THEIRS), 60)
+            # It counts heartbeats, as `fieldline mesh path` asks for, and says how many came over how many hops.
+            await links.manager.client.ask(THEIRS, listen(network.GATEWAY, THEIRS, 6))
+            node = links.station.node
+            for _ in range(3):
+                links.station.work(
+                    node.transport.send_control, node.network.subnets[0], network.GATEWAY, THEIRS, 5,
+                    Heartbeat(5, 0).to_bytes(),
+                )  # fmt: skip
+                await asyncio.sleep(0.2)
+            answer = await links.manager.client.ask(THEIRS, listened(network.GATEWAY, THEIRS))
+            assert counted(answer) == {"sent": COUNT, "heard": [2, 3], "hops": [1, 1]}
             # It has the AppKey: what is said under it comes to its application, once the model is bound by hand.
             bound = op.MODEL_BIND.to_bytes(2, "big") + bytes.fromhex("0001 0000 0211")
             transport = links.station.node.transport

@@ -30,7 +30,7 @@ function madeUp(size) {
     const lost = size > 20 && at % 37 === 36, never = size > 20 && at % 53 === 52;
     return {
       address: address(at), node: "", heard_s: never ? null : at % 60, lost, hops: lost || never ? null : hops[at], usual_hops: lost || never ? null : hops[at],
-      features: [], ttl: hops[at] + 1, relay: at % 4 === 0, relay_wanted: at % 4 === 0, relay_mode: "auto", open: at % 29 === 28 ? ["ttl"] : [], error: "",
+      features: [], ttl: hops[at] + 1, relay: at % 4 === 0 && at % 7 !== 6, relay_wanted: at % 4 === 0 && at % 7 !== 6, relay_mode: "auto", low_power: at % 7 === 6, friend: at % 14 === 6 ? "0100" : null, open: at % 29 === 28 ? ["ttl"] : [], error: "",
       hears: 4, messages_in: at, messages_out: 1,
     };
   });
@@ -87,7 +87,8 @@ async function sizes(page) {
       await page.waitForSelector(size ? ".meshmap .place" : '.empty:has-text("No node is in the mesh yet.")');
       const found = await spots(page);
       if (found.length !== size || new Set(found.map((each) => each.split(" ").slice(1).join())).size !== size) throw new Error(`${size} nodes: ${found.length} are drawn, or two in one place`);
-      if (size > 8) await page.click("#mesh-0104");
+      if (size > 8) await page.click("#mesh-0106");
+      if (size > 8) await page.waitForSelector('.closer dt:has-text("Sleeps; its friend") + dd:has-text("0100")');
       if (told.shots || (size === 300 && name === "desktop")) await look(page, `${size}-${name}`);
       else if (await slides(page)) throw new Error(`${size} nodes, ${name}: the page slides sideways`);
     }
