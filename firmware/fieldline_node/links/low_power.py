@@ -26,7 +26,7 @@ class LowPowerLink(MeshLink):
         super().__init__(bearer, *arguments)
         self._asked_at = 0  # since when the gateway owes a word; 0: it does not
         self._wait_until = self._now_ms() + _ALONE_MS
-        bearer.listen(False)
+        bearer.listen(self._now_ms(), False)
 
     @property
     def up(self) -> bool:
@@ -44,7 +44,7 @@ class LowPowerLink(MeshLink):
     def work(self, now: int) -> int:
         """As MeshLink."""
         wait = super().work(now)
-        self.bearer.listen(self.node.listening(now))
+        self.bearer.listen(now, self.node.listening(now))
         return wait
 
     def _watch(self, now: int) -> None:
