@@ -18,6 +18,7 @@ _ALONE_MS = const(15000)  # it speaks without a friend where none is found so lo
 class LowPowerLink(MeshLink):
     """A MeshLink whose bearer listens only while its node does."""
 
+    node: LowPowerNode
     node_class = LowPowerNode
     config_class = LowPowerConfigurationServer
     features = FEATURE_LOW_POWER
@@ -60,6 +61,6 @@ class LowPowerLink(MeshLink):
             self._asked_at = 0
 
 
-def make_low_power_link(*arguments) -> LowPowerLink:
+def make_low_power_link(*arguments) -> MeshLink:
     """As make_mesh_link(), where /mesh.json has "low_power": true."""
-    return make_mesh_link(*arguments, LowPowerLink)
+    return make_mesh_link(*arguments, kind=LowPowerLink)
