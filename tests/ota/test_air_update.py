@@ -30,11 +30,12 @@ def test_two_nodes_are_updated_in_turn_one_of_them_cut_off_for_a_minute_and_all_
                 if node.state == codes.OFFERED and update.serving.chunks >= 4:
                     cut.append(address)
                     site.world.nodes[address].alive = False
-                    site.world.at(now + 60_000, lambda later: back(address))
+                    site.world.at(now + 60_000, back)
                     return
             site.world.at(now + 200, look)
 
-    def back(address: int) -> None:
+    def back(now: int) -> None:
+        (address,) = cut
         site.world.nodes[address].alive = True
         site.world.nodes[address].wake_at = -1  # what was due is over
         site.world.stir(address)
