@@ -5,7 +5,7 @@ gives what it heard: so each SCAN_MS the scan is ended and the next begun, and w
 An advert stops the scan no more than it must: a scan is not begun while one is on air, which nRF refuses. What the
 radio refuses is as good as lost on air; where it goes on refusing it is switched off and on.
 
-What CircuitPython 10.2.1 does, with the files that say it: docs/mesh.md 15.
+What CircuitPython 10.2.1 does, with the files that say it: docs/mesh.md 17.
 """
 
 import supervisor
