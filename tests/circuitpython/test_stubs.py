@@ -89,9 +89,9 @@ def test_the_pins_of_the_build_are_the_boards(name: str) -> None:
     )
     pins = [spec.led, spec.reflex, *spec.outputs, *(sensor.pin for sensor in spec.sensors)]
     for pin in pins:
-        name = spec.circuitpython.pin_names % pin if isinstance(pin, int) else pin
-        assert name is None or name in there, name
-    assert {"pico_w": "GP3", "esp32s3_devkitc": "IO4"}[name] in there
+        named = spec.circuitpython.pin_names % pin if isinstance(pin, int) else pin
+        assert named is None or named in there, named
+    assert {"pico_w": "GP3", "esp32s3_devkitc": "IO4"}[spec.name] in there
 
 
 def test_bluetooth_is_the_chips_own_where_a_build_carries_it() -> None:
