@@ -45,6 +45,7 @@ _MESH_NODE = (
     f"{NODE}.links.mesh",
     *(f"{NODE}.{name}" for name in ("given", "joining", "links.provisioned")),
 )
+_FRIENDSHIP_NODE = tuple(f"{NODE}.links.{name}" for name in ("friend", "low_power"))
 _DRIVERS = f"{NODE}/drivers/micropython/"
 _SELECTOR = (
     _DRIVERS + "selector.mpy",
@@ -63,6 +64,11 @@ _JOINING = (
     "fieldline_wire/mesh/announce.",
     "fieldline_wire/mesh/provisioning/",
     *(f"{NODE}/{name}." for name in ("given", "joining", "links/provisioned")),
+)
+# Loaded where a /mesh.json says that the node is a Friend or a Low Power node
+_FRIENDSHIP = (
+    *(f"fieldline_wire/mesh/{name}" for name in ("friend", "low_power", "models/config_friend.")),
+    *(f"{NODE}/links/{name}." for name in ("friend", "low_power")),
 )
 # Loaded where there is a /mesh.json or /bthome.json
 _MESH = (
@@ -114,7 +120,8 @@ class BuildReport:
     def mpy_bytes(self) -> int:
         """Size of all compiled files, without those that are loaded for an update or a mesh alone."""
         compiled = sum(file.size for file in self.files if file.path.endswith(".mpy"))
-        return compiled - self.update_mpy_bytes - self.mesh_mpy_bytes - self.join_mpy_bytes
+        others = self.mesh_mpy_bytes + self.join_mpy_bytes + self.friendship_mpy_bytes
+        return compiled - self.update_mpy_bytes - others
 
     @property
     def update_mpy_bytes(self) -> int:
@@ -123,8 +130,13 @@ class BuildReport:
 
     @property
     def mesh_mpy_bytes(self) -> int:
-        """Size of the compiled files that are loaded for a Bluetooth mesh, without join_mpy_bytes."""
-        return self._compiled(_MESH, _JOINING)
+        """Size of the compiled files that are loaded for a Bluetooth mesh, without join_ and friendship_mpy_bytes."""
+        return self._compiled(_MESH, _JOINING + _FRIENDSHIP)
+
+    @property
+    def friendship_mpy_bytes(self) -> int:
+        """Size of the compiled files of Friend and Low Power node."""
+        return self._compiled(_FRIENDSHIP)
 
     @property
     def join_mpy_bytes(self) -> int:
@@ -145,6 +157,11 @@ class BuildReport:
             ("the .mpy files of the app have", self.mpy_bytes, budget.mpy_bytes),
             ("the .mpy files of updates have", self.update_mpy_bytes, budget.update_mpy_bytes),
             ("the .mpy files of the mesh have", self.mesh_mpy_bytes, budget.mesh_mpy_bytes),
+            (
+                "the .mpy files of Friend and Low Power node have",
+                self.friendship_mpy_bytes,
+                budget.friendship_mpy_bytes,
+            ),
             ("the .mpy files for being taken into a mesh have", self.join_mpy_bytes, budget.join_mpy_bytes),
             ("the selector has", self.selector_bytes, budget.selector_bytes),
         ):
@@ -324,8 +341,11 @@ def _radios(spec: BoardSpec, scripts: Iterable[str]) -> set[str]:
     modules = {module.replace("%s", interpreter) for kind in spec.radio.kinds for module in _RADIOS[kind]}
     if "ble" not in spec.radio.kinds:
         return modules
-    roomy = spec.radio.mesh == "node" or (spec.radio.mesh == "bridge" and "boot.py" not in scripts)  # frozen
-    return modules.union(_MESH_NODE if roomy else ())
+    frozen = "boot.py" not in scripts
+    if spec.radio.mesh == "node" or (spec.radio.mesh == "bridge" and frozen):
+        modules.update(_MESH_NODE)
+        modules.update(_FRIENDSHIP_NODE if frozen or spec.radio.friendship else ())
+    return modules
 
 
 def _compile(spec: BoardSpec, source: Path, path: str, target: Path, opt: int) -> None:

@@ -5,8 +5,9 @@
     {"role": "bridge"}
 
 The first is what `fieldline mesh add` prints; "relay": true in it makes the node a relay until the gateway says
-otherwise. With the file's keys it joins; afterwards the journal has them, and what the gateway made of them. The
-second waits to be taken in on air, by who knows its 16 bytes of static OOB where it has them; then as the first.
+otherwise, "friend": true one that can be a Friend, "low_power": true a Low Power node. With the file's keys it joins;
+afterwards the journal has them, and what the gateway made of them. The second waits to be taken in on air, by who
+knows its 16 bytes of static OOB where it has them; then as the first.
 
 Rules: imported only where the file is there; each role imports its own code.
 """
@@ -52,6 +53,9 @@ class Mesh:
     def link(self, journal, hardware):
         """The node's link. IdentityError where the file cannot be used, or the radio does not start."""
         if self._role == "node":
+            for role in ("low_power", "friend"):
+                if self._said.get(role):
+                    return self._make("links." + role, "make_%s_link" % role, journal, hardware)
             return self._make("links.mesh", "make_mesh_link", journal, hardware)
         return self._make("links.provisioned", "make_provisioned_link", journal, hardware)
 
@@ -84,6 +88,6 @@ def _find(module: str, name: str):
     try:
         return getattr(__import__("fieldline_node." + module, None, None, (name,)), name)
     except ImportError:
-        raise IdentityError("%s: this build has the bridge alone (docs/mesh.md 12)" % PATH) from None
+        raise IdentityError("%s: this build has no %s (docs/mesh.md 12, 15)" % (PATH, module)) from None
     except MemoryError:
         raise IdentityError("%s: too little memory for a mesh (docs/mesh.md 12)" % PATH) from None

@@ -85,16 +85,16 @@ def _nodes(words: argparse.Namespace) -> int:
         return 0
     running = not rows or "heard_s" in rows[0]
     table = Table(title="mesh" if running else "mesh (no gateway runs: what the files say)")
-    columns = ("address", "node", "heard", "hops", "ttl", "relay", "hears", "not set yet")
+    columns = ("address", "node", "heard", "hops", "ttl", "relay", "hears", "friend", "not set yet")
     for column in columns:
         table.add_column(column, no_wrap=column in ("address", "node", "hops", "ttl", "hears"))
     for row in rows:
         if not running:
-            table.add_row(row["address"], row["node"], "", "", "", row["relay_mode"], "", "")
+            table.add_row(row["address"], row["node"], "", "", "", row["relay_mode"], "", "", "")
             continue
         table.add_row(
             *(row["address"], row["node"], _heard(row), _text(row["hops"]), _text(row["ttl"]), _relays(row)),
-            *(_text(row["hears"]), _lacks(row)),
+            *(_text(row["hears"]), _friend(row), _lacks(row)),
         )
     Console().print(table)
     return 0
@@ -126,6 +126,11 @@ def _relays(row: dict[str, Any]) -> str:
     return said + ("" if row["relay_mode"] == network.AUTO else f", told {row['relay_mode']}")
 
 
+def _friend(row: dict[str, Any]) -> str:
+    """Of a low-power node."""
+    return str(row["friend"] or "?") if row["low_power"] else ""
+
+
 def _text(value: object) -> str:
     return "" if value is None else str(value)
 
@@ -137,14 +142,21 @@ def _links(words: argparse.Namespace) -> int:
         return 0
     for way in told["ways"]:
         print(", ".join(f"{key} {value}" for key, value in way.items() if value or key == "open"))
+        if way.get("rssi") is False and way.get("adverts_in"):
+            print(
+                "  it tells no signal strength: `fieldline node build BOARD` has the bridge's newer firmware"
+            )
     table = Table(title="who hears whom (share of adverts)")
-    for column in ("from", "to", "heard", "the other way"):
+    for column in ("from", "to", "heard", "the other way", "dBm at the bridge"):
         table.add_column(column)
     shares = {(one["from"], one["to"]): one["heard"] for one in told["links"]}
+    signals = {frozenset((one["from"], one["to"])): one["rssi"] for one in told["links"] if "rssi" in one}
     for (sender, receiver), share in sorted(shares.items()):
         back = shares.get((receiver, sender))
         if sender < receiver or back is None:
-            table.add_row(sender, receiver, f"{share:.0%}", "" if back is None else f"{back:.0%}")
+            there = "" if back is None else f"{back:.0%}"
+            dbm = _text(signals.get(frozenset((sender, receiver))))
+            table.add_row(sender, receiver, f"{share:.0%}", there, dbm)
     Console().print(table)
     return 0
 
@@ -183,10 +195,11 @@ def _devices(rows: list[dict[str, Any]], as_json: bool) -> int:
         print(json.dumps(rows))
         return 0
     table = Table(title="devices that wait to be provisioned")
-    for column in ("node", "uuid", "heard", "over"):
+    for column in ("node", "uuid", "heard", "dBm", "over"):
         table.add_column(column, no_wrap=column != "over", overflow="fold")
     for row in rows:
-        table.add_row(row["node"], row["uuid"], f"{row['heard_s']:.0f} s ago", row["via"])
+        heard = f"{row['heard_s']:.0f} s ago"
+        table.add_row(row["node"], row["uuid"], heard, _text(row["rssi"]), row["via"])
     Console().print(table)
     return 0
 
@@ -222,9 +235,10 @@ def _listen(words: argparse.Namespace) -> int:
 
 def _line(entry: dict[str, Any]) -> str:
     at = datetime.fromtimestamp(entry["at"] / 1000, UTC).strftime("%H:%M:%S.%f")[:-3]
+    signal = "" if entry["rssi"] is None else f", {entry['rssi']} dBm"
     if "src" not in entry:
         more = entry.get("uuid") or entry.get("network") or entry.get("link") or ""
-        return f"{at}  {entry['what']} {more} over {entry['via']}"
+        return f"{at}  {entry['what']} {more} over {entry['via']}{signal}"
     hops = "" if entry["hops"] is None else f"{entry['hops']} hops, "
     who = f" ({entry['node']})" if entry.get("node") else ""
-    return f"{at}  {entry['src']}{who} to {entry['dst']}: {hops}ttl {entry['ttl']}, {entry['what']}"
+    return f"{at}  {entry['src']}{who} to {entry['dst']}: {hops}ttl {entry['ttl']}{signal}, {entry['what']}"

@@ -16,7 +16,7 @@ from tests.boards.repl import RawRepl, run
 
 pytestmark = pytest.mark.vm
 
-WITHIN_S = 30.0
+WITHIN_S = 60.0
 CAUSE = "import machine; print(machine.reset_cause())"
 
 

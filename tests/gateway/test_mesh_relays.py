@@ -241,3 +241,18 @@ async def test_with_relays_kept_only_people_decide(tmp_path: Path) -> None:
     async with line.room, running(line.links):
         await until(line.all_set, 40)
         assert line.relays() == {0} and FIRST in line.links.manager.states
+
+
+@pytest.mark.usefixtures("_soon")
+async def test_a_relay_by_its_file_is_kept_until_who_is_behind_it_is_set(tmp_path: Path) -> None:
+    """Both are heard at once: who is not set says no heartbeats yet, and so is nobody's neighbour."""
+    line = Line(tmp_path, 2, raw=False)
+    for number in range(2):
+        node = line.node(number)
+        node.settings.relay = node.network.relay = True
+    async with line.room:
+        line.fars[1].say(uplink(1))
+        async with running(line.links):
+            await until(lambda: line.state(1).heard_at)
+            await until(line.all_set)
+            assert 0 in line.relays()

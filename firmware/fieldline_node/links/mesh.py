@@ -57,6 +57,9 @@ class MeshLink:
 
     pace = (_PATIENCE_MS, _WINDOW)
     report_ms = _REPORT_MS
+    node_class = Node
+    config_class = ConfigurationServer
+    features = FEATURE_RELAY
     before_send = None
     ended = False  # where true the board is to restart: links/provisioned.py
 
@@ -71,11 +74,9 @@ class MeshLink:
         self._given_up = 0
         self.model = SealedModel(SEALED_NODE, self._take, _PEERS)
         elements = [Element([])]
-        config = ConfigurationServer(
-            Composition(COMPANY, _PRODUCT, _VERSION, REPLAYS, FEATURE_RELAY, elements)
-        )
+        config = self.config_class(Composition(COMPANY, _PRODUCT, _VERSION, REPLAYS, self.features, elements))
         elements[0].models = [config, HealthServer(COMPANY), self.model]
-        self.node = Node(aes, random, Records(journal), elements)
+        self.node = self.node_class(aes, random, Records(journal), elements)
         self.unkept = 0
         self.stirred = False  # the app has something to do: a message came, or there is room again
 
@@ -128,10 +129,7 @@ class MeshLink:
             return self._due - now
         had_room = self.room
         while advert is not None:
-            if advert[0] == AD_MESSAGE:
-                self._try(node.receive, advert[1])
-            elif advert[0] == AD_BEACON:
-                self._try(node.receive_beacon, advert[1])
+            self._hear(advert)
             advert = bearer.take()
         self._try(node.poll)
         self._watch(now)
@@ -147,6 +145,12 @@ class MeshLink:
         if self.room and not had_room:
             self.stirred = True
         return wait
+
+    def _hear(self, advert) -> None:
+        if advert[0] == AD_MESSAGE:
+            self._try(self.node.receive, advert[1])
+        elif advert[0] == AD_BEACON:
+            self._try(self.node.receive_beacon, advert[1])
 
     def _watch(self, now: int) -> None:
         """Down where a message was given up; up again after a while, or as soon as the gateway is heard."""
@@ -177,17 +181,18 @@ class MeshLink:
             return None
 
 
-def make_mesh_link(said: dict, bearer, journal, aes, random, now_ms) -> MeshLink:
+def make_mesh_link(said: dict, bearer, journal, aes, random, now_ms, kind=MeshLink) -> MeshLink:
     """The link that /mesh.json describes (`fieldline mesh add` prints it). IdentityError where that cannot be.
 
-    `said`: its content; `bearer`: ports.py; `aes`: class of the wire's Block; `random(n)`: n bytes.
+    `said`: its content; `bearer`: ports.py; `aes`: class of the wire's Block; `random(n)`: n bytes; `kind`: the class
+    of the link.
     """
     try:
         address, gateway = int(said["address"], 16), int(said["gateway"], 16)
         device_key, net_key, app_key = [_key(said, name) for name in ("device_key", "net_key", "app_key")]
         iv_index = int(said["iv_index"])
         relay = bool(said.get("relay", False))
-        link = MeshLink(bearer, gateway, journal, aes, random, now_ms)
+        link = kind(bearer, gateway, journal, aes, random, now_ms)
         node, now = link.node, now_ms()
         if not _is_loaded(node, now, address, device_key):
             node.counters.load(now)  # so that its numbers go on

@@ -17,6 +17,7 @@ from fieldline_wire.mesh.models import opcodes as op
 from fieldline_wire.mesh.models.sealed import COMPANY, SEALED_NODE
 
 COMPOSITION, APP_KEY, TTL, HEARTBEAT, RELAY = "composition", "app_key", "ttl", "heartbeat", "relay"
+FRIEND = "friend"
 NODE_RESET = "node_reset"
 """Names of settings; a model's binding is bind:ELEMENT:MODEL."""
 _STATUS = {
@@ -126,6 +127,13 @@ def relay(on: bool, count: int, steps: int) -> Question:
         return "" if data == said else f"it says {data.hex()}, not {said.hex()}"
 
     return Question(RELAY, value, opcode(op.RELAY_SET) + said, opcode(op.RELAY_STATUS), judge)
+
+
+def friend(on: bool) -> Question:
+    """The Friend feature (4.2.13), of a node that has it."""
+    said = bytes((on,))
+    value = "on" if on else "off"
+    return Question(FRIEND, value, opcode(op.FRIEND_SET) + said, opcode(op.FRIEND_STATUS), _same(said))
 
 
 def heartbeat(dst: int, period_log: int, ttl: int, features: int) -> Question:

@@ -37,6 +37,8 @@ EVENT_MS = 8  # of the gateway's radio
 class Far:
     """The gateway's node near `board`, and its session with it: `peer`."""
 
+    gateway_kind = MeshBench.gateway_kind
+
     def __init__(self, board):
         self._board = board
         self.random = Lcg(7)

@@ -33,10 +33,10 @@ class FakeBle:
             raise OSError(114)
         self.told.append(("scan", duration_ms, interval_us, window_us))
 
-    def hear(self, data):
+    def hear(self, data, rssi=-60):
         view = memoryview(self._buffer)[: len(data)]
         view[:] = data
-        self.handler(SCAN_RESULT, (1, memoryview(bytes(6)), 2, -60, view))
+        self.handler(SCAN_RESULT, (1, memoryview(bytes(6)), 2, rssi, view))
         for at in range(len(self._buffer)):
             self._buffer[at] = 0xA5
 
@@ -70,6 +70,7 @@ class Rig:
         ble, self.bearer, self._fake = _bearer()
         self.bound = ble.RING - 1
         self.came = []
+        self.rssi = None
         self.air = []
         self._now = 0
         self._due = 0
@@ -79,8 +80,9 @@ class Rig:
         return self._now
 
     def hear(self, data, rssi=-60):
-        if any(call[0] == "scan" and call[1] == 0 for call in self._fake.told):
-            self._fake.hear(data)
+        scans = [call for call in self._fake.told if call[0] == "scan"]
+        if scans and scans[-1][1] == 0:
+            self._fake.hear(data, rssi)
 
     def wait(self, ms):
         for _ in range(ms):
@@ -88,7 +90,8 @@ class Rig:
             self._say()
             advert = self.bearer.take()
             while advert is not None:
-                self.came.append(advert)
+                self.came.append(advert[:2])
+                self.rssi = advert[2]
                 advert = self.bearer.take()
             if self._now >= self._due or not self.bearer.ready:
                 self._due = self._now + self.bearer.poll(self._now)
@@ -125,11 +128,11 @@ def case_it_scans_always_and_what_it_heard_outlives_the_interrupt():
     bearer.poll(0)
     assert fake.told == [("active", True), ("scan", 0, 30000, 30000)]
     fake.hear(structure(0x2A, b"message"))
-    fake.hear(structure(0x2B, b"beacon and more") + b"\x02\x01\x06")
-    fake.hear(structure(0x29, bytes(29)))
-    assert bearer.take() == (0x2A, b"message")
-    assert bearer.take() == (0x2B, b"beacon and more")
-    assert bearer.take() == (0x29, bytes(29))
+    fake.hear(structure(0x2B, b"beacon and more") + b"\x02\x01\x06", -128)
+    fake.hear(structure(0x29, bytes(29)), 20)
+    assert bearer.take() == (0x2A, b"message", -60)
+    assert bearer.take() == (0x2B, b"beacon and more", -128)
+    assert bearer.take() == (0x29, bytes(29), 20)
     assert bearer.take() is None and bearer.lost == 0
 
 
@@ -155,11 +158,11 @@ def case_the_ring_is_bounded_the_oldest_stay_and_the_rest_is_counted():
         fake.hear(structure(0x2A, bytes((number,))))
     assert bearer.lost == 10  # a place is always free
     for number in range(ble.RING - 1):
-        assert bearer.take() == (0x2A, bytes((number,)))
+        assert bearer.take() == (0x2A, bytes((number,)), -60)
     assert bearer.take() is None
     for turn in range(3 * ble.RING):  # round and round
         fake.hear(structure(0x2A, bytes((turn & 0xFF, 7))))
-        assert bearer.take() == (0x2A, bytes((turn & 0xFF, 7)))
+        assert bearer.take() == (0x2A, bytes((turn & 0xFF, 7)), -60)
     assert bearer.lost == 10
 
 
