@@ -80,7 +80,8 @@ class Rig:
         return self._now
 
     def hear(self, data, rssi=-60):
-        if any(call[0] == "scan" and call[1] == 0 for call in self._fake.told):
+        scans = [call for call in self._fake.told if call[0] == "scan"]
+        if scans and scans[-1][1] == 0:
             self._fake.hear(data, rssi)
 
     def wait(self, ms):
