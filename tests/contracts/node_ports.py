@@ -6,8 +6,8 @@ Rules: runs on MicroPython and CircuitPython too. A case gets a rig, made for it
     edges   source(): an edge source; pulse(count, hz): that many falling edges; wait(ms)
     stream  stream; say(data): the other end sends; heard(): all it got; unplug(); plug()
     bearer  bearer; hear(data, rssi): somebody near says it; wait(ms): the bearer is asked as often as it wants, what
-            came is in `came`; `air`: the adverts that it said, one an event; `bound`: how many may wait unseen;
-            refuse(on): the radio refuses all that it is told
+            came is in `came`, (AD type, data), and the dBm of the last in `rssi`; `air`: the adverts that it said,
+            one an event; `bound`: how many may wait unseen; refuse(on): the radio refuses all that it is told
     chip    hardware; restart(): calls hardware.restart(), whether the chip was reset; warm(celsius or None)
 `CASES` gives them by port.
 """
@@ -126,6 +126,15 @@ def bearer_hears_a_repeated_advert_each_time_and_the_weak_ones(rig):
     rig.wait(200)
     assert rig.came == [(0x2A, b"again")] * 60
     assert rig.bearer.lost == 0
+    assert rig.rssi == -79
+
+
+def bearer_tells_the_signal_strength(rig):
+    rig.wait(100)
+    for dbm in (-20, -127):
+        rig.hear(_ad(0x2A, b"near or far"), dbm)
+        rig.wait(300)
+        assert rig.rssi == dbm, rig.rssi
 
 
 def bearer_takes_no_advert_that_is_none_of_a_mesh(rig):
@@ -181,6 +190,25 @@ def bearer_hears_while_it_says(rig):
     rig.wait(200)
     assert rig.came == [(0x2A, bytes((number,))) for number in range(100)]
     assert len(rig.air) > 40 and rig.bearer.lost == 0
+
+
+def bearer_rests_while_it_is_not_to_listen(rig):
+    rig.wait(100)
+    rig.hear(_ad(0x2A, b"just before"))
+    rig.bearer.listen(False)
+    for _ in range(20):
+        rig.wait(30)
+        rig.hear(_ad(0x2A, b"unheard"))
+        rig.bearer.listen(False)
+    rig.bearer.send(rig.now(), 0x2A, b"mine")
+    rig.wait(20)
+    assert rig.air == [_ad(0x2A, b"mine")]
+    for _ in range(2):
+        rig.bearer.listen(True)
+    rig.wait(1100)  # a bearer that does not listen wants to be asked once a second
+    rig.hear(_ad(0x2A, b"heard again"))
+    rig.wait(200)
+    assert rig.came == [(0x2A, b"just before"), (0x2A, b"heard again")], rig.came
 
 
 def bearer_outlives_a_radio_that_refuses(rig):

@@ -251,3 +251,18 @@ async def test_a_bridge_that_does_not_read_holds_up_nothing(monkeypatch: pytest.
     await asyncio.gather(task, return_exceptions=True)
     os.close(master)
     os.close(slave)
+
+
+async def test_a_bridge_that_goes_while_it_is_written_to_is_no_fault_of_ours() -> None:
+    """conftest.py fails a test whose event loop reports a fault."""
+    master, slave = os.openpty()
+    line = Bridges((os.ttyname(slave),), 115200, lambda path, kind, data: None)
+    task = asyncio.create_task(line.run())
+    await until(lambda: line.open)
+    os.close(master)
+    os.close(slave)
+    line.send(AD_MESSAGE, bytes(29))
+    await until(lambda: line.status()[0].get("error"))
+    assert "write failed" in str(line.status()[0]["error"])
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

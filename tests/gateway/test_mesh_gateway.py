@@ -113,8 +113,13 @@ def test_the_commands_say_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFi
     assert main(["mesh", "new", *words]) == 0
     assert main(["mesh", "new", *words]) == 2 and "there already" in capsys.readouterr().err
     assert main(["mesh", "add", *words, "xyz"]) == 2 and "16 hexadecimal" in capsys.readouterr().err
-    assert main(["mesh", "add", *words, "0102030405060708"]) == 0
+    capsys.readouterr()
+    assert main(["mesh", "add", *words, "--low-power", "0102030405060708"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["low_power"] is True and "friend" not in said
     assert main(["mesh", "add", *words, "0102030405060708"]) == 2
+    with pytest.raises(SystemExit):
+        main(["mesh", "add", *words, "--low-power", "--friend", "0102030405060709"])
     capsys.readouterr()
     assert main(["mesh", "nodes", *words]) == 0 and "0102030405060708" in capsys.readouterr().out
     assert main(["gateway", "check", *words]) == 0

@@ -111,9 +111,9 @@ async def test_meshd_as_a_member_confirms_all_that_the_gateway_wants(shim: Path,
             page = Page.from_bytes(state.known.composition)
             assert page.company == 0x05F1 and b"\x02\x11" in page.models[0], "its Sensor Client is in there"
             confirmed = state.known.confirmed
-            await until(lambda: confirmed["relay"] == "on:1:1", 30)
+            await until(lambda: confirmed["relay"] == "on:1:1", 90)
             assert confirmed["heartbeat"].startswith("0001:1:")
-            await until(lambda: state.hops, 30)
+            await until(lambda: state.hops, 90)
             assert set(state.hops) == {1}, "its heartbeats come, over one hop"
             assert links.station.ears.rows.keys() == {THEIRS}, "and it is known for a neighbour by them"
             await until(lambda: confirmed["ttl"] == "2" and is_set(links, THEIRS), 60)
@@ -149,7 +149,7 @@ async def test_meshd_as_a_device_is_listed_provisioned_and_set(
         )
         async with running(links):
             await meshd.join(uuid)
-            await until(lambda: [one["uuid"] for one in links.provisioning.devices()] == [uuid.hex()], 30)
+            await until(lambda: [one["uuid"] for one in links.provisioning.devices()] == [uuid.hex()], 90)
             links.provisioning.start(uuid, "", static)
             await until(lambda: links.provisioning.status()["done"], 60)
             told = links.provisioning.status()

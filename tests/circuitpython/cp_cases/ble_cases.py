@@ -27,6 +27,7 @@ class Bench:
         self.bearer = Bearer(listens)
         self.air = []
         self.came = []
+        self.rssi = None
         self.world.radio.on_event = lambda kind, data: self.air.append(data)
         self._due = 0
 
@@ -52,7 +53,8 @@ class Bench:
                 each(self.now())
             advert = self.bearer.take()
             while advert is not None:
-                self.came.append(advert)
+                self.came.append(advert[:2])
+                self.rssi = advert[2]
                 advert = self.bearer.take()
             if self.now() >= self._due or not self.bearer.ready:
                 self._due = self.now() + self.bearer.poll(self.now())

@@ -85,6 +85,7 @@ class BearerRig:
         self.bearer = Bearer()
         self.bound = RING
         self.came = []
+        self.rssi = None
         self.air = []
         self._due = 0
         self.world.radio.on_event = self._said
@@ -101,7 +102,8 @@ class BearerRig:
             self.world.advance(1000)
             advert = self.bearer.take()
             while advert is not None:
-                self.came.append(advert)
+                self.came.append(advert[:2])
+                self.rssi = advert[2]
                 advert = self.bearer.take()
             if self.now() >= self._due or not self.bearer.ready:
                 self._due = self.now() + self.bearer.poll(self.now())
