@@ -29,7 +29,8 @@ _KEYS = (
     ("`[[header]]` `side`, `block`, `first`, `step`, `pins`", "a row of pins from the top: `left` or `right`, the "
      'header\'s name, how its pins are numbered; `"36 VP"` is GPIO 36 that says VP there, no number is a supply'),
     ("`[onboard]`", "pins that the board itself uses, and what for: nothing else may have them"),
-    ("`[radio]` `kinds`, `mesh`, `[radio.lora]`", "`wifi`, `ble`; `bridge` where a mesh node has no room; "
+    ("`[radio]` `kinds`, `mesh`, `friendship`, `[radio.lora]`", "`wifi`, `ble`; `bridge` where a mesh node has no "
+     "room; `true` where a build of files is to have Friend and Low Power node; "
      "chip (`sx1262`, `sx1276`), bands in MHz, SPI and wires"),
     ("`[[bus]]`, `[[sensor]]`", "I2C and 1-Wire buses; sensors by kind, at a pin or on a bus"),
     ("`[flash]`", "`size`; `storage` (RP2), `app` or, for two native images, `ota` (ESP32); `files`; "
@@ -37,7 +38,8 @@ _KEYS = (
      "for updates `update`, `slot_a`, `slot_b`, each with "
      "`start` and `length`, on an ESP32 a `label`"),
     ("`[budget]`", "`mpy_bytes`, `heap_bytes`, `frozen_heap_bytes`, `update_mpy_bytes`, `mesh_mpy_bytes`, "
-     "`join_mpy_bytes`, `mesh_heap_bytes`, `update_heap_bytes`, `selector_bytes`, and bytes by file: "
+     "`friendship_mpy_bytes`, `join_mpy_bytes`, `mesh_heap_bytes`, `update_heap_bytes`, `selector_bytes`, and bytes "
+     "by file: "
      "a build over one fails"),
 )  # fmt: skip
 

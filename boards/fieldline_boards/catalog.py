@@ -18,6 +18,7 @@ from fieldline_boards.flashmap import LARGEST_FLASH, read_flash
 from fieldline_boards.pins import BoardPins
 from fieldline_boards.radio import read_radio
 from fieldline_boards.spec import (
+    FRIENDSHIP_MPY_BYTES,
     FROZEN_HEAP_BYTES,
     JOIN_MPY_BYTES,
     MESH_HEAP_BYTES,
@@ -232,6 +233,9 @@ def _budget(table: Table) -> Budget:
         frozen_heap_bytes=table.integer("frozen_heap_bytes", FROZEN_HEAP_BYTES, low=1, high=LARGEST_FLASH),
         update_mpy_bytes=table.integer("update_mpy_bytes", UPDATE_MPY_BYTES, low=1, high=LARGEST_FLASH),
         mesh_mpy_bytes=table.integer("mesh_mpy_bytes", MESH_MPY_BYTES, low=1, high=LARGEST_FLASH),
+        friendship_mpy_bytes=table.integer(
+            "friendship_mpy_bytes", FRIENDSHIP_MPY_BYTES, low=1, high=LARGEST_FLASH
+        ),
         join_mpy_bytes=table.integer("join_mpy_bytes", JOIN_MPY_BYTES, low=1, high=LARGEST_FLASH),
         mesh_heap_bytes=table.integer("mesh_heap_bytes", MESH_HEAP_BYTES, low=1, high=LARGEST_FLASH),
         update_heap_bytes=table.integer("update_heap_bytes", UPDATE_HEAP_BYTES, low=1, high=LARGEST_FLASH),

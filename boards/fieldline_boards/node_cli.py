@@ -145,6 +145,7 @@ def _show(report: BuildReport) -> None:
         (".mpy of the app", report.mpy_bytes, budgets.mpy_bytes),
         (".mpy of updates, loaded for one", report.update_mpy_bytes, budgets.update_mpy_bytes),
         (".mpy of the mesh, loaded with a /mesh.json", report.mesh_mpy_bytes, budgets.mesh_mpy_bytes),
+        (".mpy of Friend and Low Power node", report.friendship_mpy_bytes, budgets.friendship_mpy_bytes),
         (".mpy for being taken into a mesh on air", report.join_mpy_bytes, budgets.join_mpy_bytes),
         ("of these, the selector", report.selector_bytes, budgets.selector_bytes),
     ):

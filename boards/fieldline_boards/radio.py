@@ -32,9 +32,11 @@ def read_radio(table: Table, chip: Chip, pins: BoardPins) -> Radio:
             )
     lora = _lora(table.table("lora"), chip, pins) if table.has("lora") else None
     if "ble" in kinds:
-        return Radio(kinds, lora, table.choice("mesh", _MESH) if table.has("mesh") else _MESH[0])
-    if table.has("mesh"):
-        raise table.error("mesh", "a mesh is for a radio of the kind ble")
+        mesh = table.choice("mesh", _MESH) if table.has("mesh") else _MESH[0]
+        return Radio(kinds, lora, mesh, bool(table.get("friendship", bool)))
+    for key in ("mesh", "friendship"):
+        if table.has(key):
+            raise table.error(key, "a mesh is for a radio of the kind ble")
     return Radio(kinds, lora)
 
 

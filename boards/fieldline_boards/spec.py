@@ -17,8 +17,12 @@ SELECTOR_BYTES = 4096
 UPDATE_MPY_BYTES = 45056
 """44 kB: what is in flash for updates and in memory only while there is one, unless a board's TOML says otherwise."""
 
-MESH_MPY_BYTES = 49152
+MESH_MPY_BYTES = 49664
 """48 kB: in flash for a Bluetooth mesh, in memory on its nodes alone, unless a board's TOML says otherwise."""
+
+FRIENDSHIP_MPY_BYTES = 26624
+"""26 kB: of .mpy of Friend and Low Power node, each in memory on nodes that are one, unless a board's TOML says
+otherwise."""
 
 JOIN_MPY_BYTES = 13312
 """13 kB: in flash beside a mesh's, in memory only while the board waits to be taken into one, unless its TOML says
@@ -146,6 +150,8 @@ class Radio:
     lora: Lora | None
     mesh: str | None = None
     """Where it has Bluetooth: "node", or "bridge" where flash or heap has no room for a mesh node from files."""
+    friendship: bool = False
+    """Whether a build of files has Friend and Low Power node, too; a frozen one has them where it has a mesh node."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -168,6 +174,8 @@ class Budget:
     """Of .mpy that are loaded for an update alone."""
     mesh_mpy_bytes: int = MESH_MPY_BYTES
     """Of .mpy that are loaded for a Bluetooth mesh alone."""
+    friendship_mpy_bytes: int = FRIENDSHIP_MPY_BYTES
+    """Of .mpy of Friend and Low Power node."""
     join_mpy_bytes: int = JOIN_MPY_BYTES
     """Of .mpy that are loaded while the board waits to be taken into a mesh."""
     mesh_heap_bytes: int = MESH_HEAP_BYTES
@@ -190,6 +198,8 @@ class CircuitPython:
     """Size of its file system."""
     slots: int
     """Of the file that stands for raw flash (drivers/circuitpython/flash.py)."""
+    mesh_mpy_bytes: int
+    """As Budget's, of its own compiler and drivers."""
     pins: Mapping[str, Pin]
 
 

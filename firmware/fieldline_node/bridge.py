@@ -6,8 +6,8 @@ adverts go to the line than came, and one to the air.
 
 from fieldline_wire.codes import const
 from fieldline_wire.errors import PeerError
-from fieldline_wire.mesh.bridge import BridgeState, advert, read_advert
-from fieldline_wire.serial import KIND_ADVERT, KIND_BRIDGE
+from fieldline_wire.mesh.bridge import WANT_RSSI, BridgeState, advert, heard, read_advert
+from fieldline_wire.serial import KIND_ADVERT, KIND_BRIDGE, KIND_HEARD
 
 BRIDGE_QUEUE = const(32)  # adverts for the air: a whole segmented message; 12 ms each
 _STATE_MS = const(5000)
@@ -27,6 +27,7 @@ class Bridge:
         "_queue",
         "_sent",
         "_state_at",
+        "_tells_rssi",
     )
 
     def __init__(self, hardware, bearer, line, name: str) -> None:
@@ -39,6 +40,7 @@ class Bridge:
         self._sent = 0
         self._dropped = 0
         self._state_at = 0
+        self._tells_rssi = False  # not before the gateway says that it reads it
 
     def step(self, now: int) -> int:
         """Passes on what came at `now` (ms since the start); ms until the next step. OSError where the line fails."""
@@ -48,12 +50,17 @@ class Bridge:
                 self._put(payload)
             elif kind == KIND_BRIDGE and not payload:
                 self._state_at = now
+            elif kind == KIND_BRIDGE and payload == WANT_RSSI:
+                self._tells_rssi = True
         bearer = self._bearer
-        heard = bearer.take()
-        while heard is not None:
+        came = bearer.take()
+        while came is not None:
             self._heard += 1
-            self._line.frame(KIND_ADVERT, advert(*heard))
-            heard = bearer.take()
+            if self._tells_rssi:
+                self._line.frame(KIND_HEARD, heard(*came))
+            else:
+                self._line.frame(KIND_ADVERT, advert(came[0], came[1]))
+            came = bearer.take()
         bearer.poll(now)
         if bearer.ready and self._queue:
             bearer.send(now, *self._queue.pop(0))

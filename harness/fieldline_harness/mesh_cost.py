@@ -33,6 +33,12 @@ ALL = (
     *(PREFIX + name for name in ("models.sensor_server", "proxy")),
     *(PREFIX + f"provisioning.{name}" for name in ("device", "pbadv", "p256")),
 )
+FRIEND = tuple(PREFIX + name for name in ("friend_node", "models.config_friend"))
+"""What a node carries beside CORE where it can be a Friend."""
+LOW_POWER = tuple(PREFIX + name for name in ("low_power_node", "models.config_friend"))
+"""And where it is a Low Power node."""
+FRIEND_BUDGET, LOW_POWER_BUDGET = 15_360, 13_312
+"""Bytes of .mpy for either: 15 and 13 kB."""
 _OTHERS = ("fieldline_wire.seal", "fieldline_wire.fragments")
 """Of the wire, which a node has anyway."""
 
@@ -123,10 +129,17 @@ def figures(quick: bool) -> list[Figure]:
     with tempfile.TemporaryDirectory(prefix="fieldline-bench-") as scratch:
         folder = Path(scratch)
         core, whole = mpy_bytes(folder)
+        friend, low = friendship_mpy_bytes(folder / "friendship")
         heap, code = mesh_heap.whole_node()
         found = [
             Figure("mesh.mpy_bytes", core, "bytes", f"budget {BUDGET}; a node that got its keys in the jig"),
             Figure("mesh.mpy_all_bytes", whole, "bytes", "with provisioning on air, proxy and sensor model"),
+            Figure(
+                "mesh.friend_mpy_bytes", friend, "bytes", f"beside that, of a Friend; budget {FRIEND_BUDGET}"
+            ),
+            Figure(
+                "mesh.low_power_mpy_bytes", low, "bytes", f"of a Low Power node; budget {LOW_POWER_BUDGET}"
+            ),
             Figure(
                 "mesh.heap_bytes",
                 heap - code,
@@ -160,6 +173,14 @@ def figures(quick: bool) -> list[Figure]:
         Figure("mesh.pdu_known_ms", chip[5] / 1000, "ms", f"heard before at another TTL; {where}"),
         Figure("mesh.pdu_relay_ms", chip[6] / 1000, "ms", f"in, and out again at a TTL less; {where}"),
     ]
+
+
+def friendship_mpy_bytes(folder: Path) -> tuple[int, int]:
+    """Bytes of a release's .mpy of FRIEND and of LOW_POWER, without CORE."""
+    spec = load_board(BOARD)
+    core = build_modules(spec, CORE, folder / "core")
+    friend = build_modules(spec, CORE + FRIEND, folder / "friend")
+    return friend - core, build_modules(spec, CORE + LOW_POWER, folder / "low_power") - core
 
 
 def mpy_bytes(folder: Path) -> tuple[int, int]:

@@ -11,7 +11,7 @@ import asyncio
 import math
 import random
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,8 +133,13 @@ async def page_site(
     past_s: float = 0.0,
     silent_after_s: int = 30,
     page_port: int = 0,
+    more: str = "",
+    prepare: Callable[[Path], None] = lambda data: None,
 ) -> AsyncIterator[PageSite]:
-    """A gateway whose nodes report while this is entered; their last `past_s` seconds stand in the store."""
+    """A gateway whose nodes report while this is entered; their last `past_s` seconds stand in the store.
+
+    `more`: further tables of its configuration; `prepare` gets its data folder before it starts.
+    """
     by_id = {fan.id: fan for fan in fans}
     reader = Reader()
     ccm = {fan.id: AesCcm(fan.key) for fan in fans}
@@ -154,12 +159,12 @@ async def page_site(
             answers.extend(fan.answer(message))
 
     line = Line(folder / "ttyFANS", heard)
-    gateway = GatewayProcess(
-        folder / "gateway", _CONFIG.format(port=line.path, silent_after_s=silent_after_s, page_port=page_port)
-    )
+    config = _CONFIG.format(port=line.path, silent_after_s=silent_after_s, page_port=page_port) + more
+    gateway = GatewayProcess(folder / "gateway", config)
     per_s = sum(1 / fan.report_s for fan in fans) if fans else 1.0
     make_site(gateway.data, fans, round(past_s * per_s), per_s, START_S, lambda done, of: None)
     _name(gateway.data, fans)
+    prepare(gateway.data)
     token = new_secret()
     Tokens(tokens_path(gateway.data), _utc_ms).add("olga", "operator", digest(token))
     with line:

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
+import tempfile
 import tty
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from bleak.backends.adapter import BaseBleakAdapter
@@ -23,10 +26,10 @@ from bleak.exc import BleakError
 
 from fieldline_gateway.mesh.gatt import DATA_IN, DATA_OUT, SERVICE, Backends
 from fieldline_wire.mesh.advertiser import AD_BEACON, AD_MESSAGE, AD_PB_ADV
-from fieldline_wire.mesh.bridge import BridgeState, advert, read_advert
+from fieldline_wire.mesh.bridge import WANT_RSSI, BridgeState, advert, heard, read_advert
 from fieldline_wire.mesh.node import Node
 from fieldline_wire.mesh.proxy_server import Connection, ProxyServer
-from fieldline_wire.serial import BRIDGE_KINDS, KIND_ADVERT, KIND_BRIDGE, Reader, encode
+from fieldline_wire.serial import BRIDGE_KINDS, KIND_ADVERT, KIND_BRIDGE, KIND_HEARD, Reader, encode
 
 STEP_S = 0.002
 Hears = Callable[[Node, Node], bool]
@@ -43,6 +46,7 @@ class LiveRoom:
         self.bridges: list[LiveBridge] = []
         self.devices: list[Any] = []  # PB-ADV links of devices, with receive() and poll()
         self.said: dict[int, int] = {}  # adverts by the address of who said them; 0: a bridge
+        self.rssi: dict[int, int] = {}  # dBm at every bridge, by the address of who is heard
         self.deaf: set[int] = set()  # addresses that neither hear nor are heard: switched off
 
     def add_bridge(self, at: Node | None = None) -> LiveBridge:
@@ -103,7 +107,7 @@ class LiveRoom:
                     other.receive_beacon(now, data)
         for bridge in self.bridges:
             if bridge is not who and (bridge.at is None or place is None or self.hears(place, bridge.at)):
-                bridge.write(kind, data)
+                bridge.write(kind, data, self.rssi.get(address, -50))
         if kind == AD_PB_ADV and who is not None:
             for device in self.devices:
                 device.receive(now, data)
@@ -114,33 +118,45 @@ class LiveBridge:
 
     def __init__(self, at: Node | None) -> None:
         self.at = at
+        self.is_old = False  # its firmware cannot tell the RSSI
+        self.tells_rssi = False
         self._reader = Reader(64, BRIDGE_KINDS)
-        self._open()
-
-    def _open(self) -> None:
         self._master, self._slave = os.openpty()
         tty.setraw(self._slave)
         os.set_blocking(self._master, False)
-        self.path = os.ttyname(self._slave)
+        # A name of its own: the system gives the pty's to the next that is opened, maybe by another process's test.
+        self._folder = tempfile.mkdtemp(prefix="bridge")
+        self.path = f"{self._folder}/tty"
+        Path(self.path).symlink_to(os.ttyname(self._slave))
 
     def read(self) -> list[tuple[int, bytes]]:
         try:
             found = self._reader.feed(os.read(self._master, 4096))
         except (BlockingIOError, OSError):
             return []
-        for kind, _ in found:
-            if kind == KIND_BRIDGE:
-                self.raw(encode(KIND_BRIDGE, BridgeState(1, 0, 0, 0, 0, 32, "fake").to_bytes()))
+        for kind, payload in found:
+            if kind == KIND_BRIDGE and not payload:
+                self.state()
+            elif kind == KIND_BRIDGE and payload == WANT_RSSI:
+                self.tells_rssi = not self.is_old
         return [read_advert(payload) for kind, payload in found if kind == KIND_ADVERT]
 
-    def write(self, kind: int, data: bytes) -> None:
-        self.raw(encode(KIND_ADVERT, advert(kind, data)))
+    def state(self) -> None:
+        """Says how it is, as it does every 5 s."""
+        self.raw(encode(KIND_BRIDGE, BridgeState(1, 0, 0, 0, 0, 32, "fake").to_bytes()))
+
+    def write(self, kind: int, data: bytes, rssi: int = -50) -> None:
+        if self.tells_rssi:
+            self.raw(encode(KIND_HEARD, heard(kind, data, rssi)))
+        else:
+            self.raw(encode(KIND_ADVERT, advert(kind, data)))
 
     def raw(self, data: bytes) -> None:
         with suppress(BlockingIOError, OSError):
             os.write(self._master, data)
 
     def close(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
         for fd in (self._master, self._slave):
             with suppress(OSError):
                 os.close(fd)

@@ -15,10 +15,13 @@ from fieldline_gateway.mesh import bridge as bridges
 from fieldline_gateway.mesh import network
 from fieldline_gateway.mesh.bridge import Bridges
 from fieldline_gateway.mesh.config import MeshConfig
+from fieldline_gateway.mesh.ears import Ears
 from fieldline_gateway.mesh.links import MeshLinks
 from fieldline_wire.mesh.advertiser import AD_BEACON, AD_MESSAGE
 from fieldline_wire.mesh.bridge import AD_TYPES
-from fieldline_wire.serial import KIND_ADVERT, KIND_BRIDGE, KIND_SEALED, encode
+from fieldline_wire.mesh.lower import OPCODE_HEARTBEAT
+from fieldline_wire.mesh.network import NetworkPdu
+from fieldline_wire.serial import BRIDGE_KINDS, KIND_ADVERT, KIND_HEARD, KIND_SEALED, encode
 from tests.fakes.mesh_room import LiveRoom
 from tests.gateway.test_mesh_links import Far, downlink, running, until, uplink
 from tests.wire.mesh.pair import APP_KEY, IV_INDEX, NET_KEY
@@ -62,6 +65,73 @@ async def test_messages_go_both_ways_over_a_bridge_that_holds_no_keys(folder: Pa
         await until(lambda: "board" in state(links, bridge.path))
         told = state(links, bridge.path)
         assert told["open"] and told["board"] == "fake" and told["adverts_in"] and told["adverts_out"]
+
+
+async def test_the_signal_strength_comes_with_what_is_heard(folder: Path) -> None:
+    far, other = Far(0x0100), Far(0x0101)
+    room = LiveRoom(far.node, other.node)
+    room.rssi = {0x0100: -61, 0x0101: -90}
+    bridge = room.add_bridge()
+    links = MeshLinks(folder, MeshConfig(bridges=(bridge.path,)), lambda link, sealed: None)
+
+    def told(address: str) -> set[int | None]:
+        heard = links.operations.heard_since(0)
+        assert {one["via"] for one in heard} <= {bridge.path}
+        return {one["rssi"] for one in heard if one.get("src") == address}
+
+    async with room, running(links):
+        await until(lambda: bridge.tells_rssi)
+        far.say(uplink(0))
+        other.say(uplink(0))
+        await until(lambda: told("0100") == {-61} and told("0101") == {-90})
+        assert links.station.ears.via is links.station.ears.rssi is None, "for what comes by a proxy"
+        # The board starts anew, and the line stays open: it is asked again.
+        bridge.tells_rssi = False
+        far.say(uplink(1))
+        await until(lambda: None in told("0100"))
+        assert state(links, bridge.path)["rssi"] is False
+        bridge.state()
+        await until(lambda: bridge.tells_rssi)
+
+
+async def test_a_bridge_of_before_the_signal_strength_does_all_else(folder: Path) -> None:
+    far = Far(0x0100)
+    room = LiveRoom(far.node)
+    bridge = room.add_bridge()
+    bridge.is_old = True
+    heard: list[bytes] = []
+    links = MeshLinks(folder, MeshConfig(bridges=(bridge.path,)), lambda _, sealed: heard.append(sealed))
+    async with room, running(links):
+        await until(lambda: links.station.open)
+        for number in range(2):
+            bridge.state()
+            far.say(uplink(number))
+            await until(lambda number=number: len(heard) == number + 1)  # type: ignore[misc]
+        assert {one["rssi"] for one in links.operations.heard_since(0)} == {None}
+        assert state(links, bridge.path)["rssi"] is False and state(links, bridge.path)["refused"] == 0
+
+
+def test_the_mean_is_of_what_came_without_a_relay() -> None:
+    ears = Ears(2)
+
+    def hear(src: int, ttl: int, rssi: int | None, heartbeat: bool = False) -> None:
+        said = bytes((OPCODE_HEARTBEAT, 5, 0, 0)) if heartbeat else b"\x01\x02\x03\x04"
+        seq[0] += 1
+        with ears.over("port", rssi):
+            ears.take(NetworkPdu(heartbeat, ttl, seq[0], src, 1, 0, said), 0)
+
+    seq = [0]
+    hear(0x100, 5, -60)
+    assert ears.means == {}, "it may have come by a relay"
+    hear(0x100, 5, -60, heartbeat=True)
+    hear(0x100, 5, -64)
+    hear(0x100, 4, -20)  # a relay's
+    hear(0x100, 5, None)  # from a bridge that does not tell
+    assert ears.means == {0x100: -61}
+    ears.report()
+    assert ears.means, "it has just been heard"
+    ears.report()
+    assert ears.means == {}, "not heard since"
 
 
 async def test_of_two_bridges_one_is_unplugged_and_comes_back(folder: Path, tmp_path: Path) -> None:
@@ -123,7 +193,11 @@ async def test_a_bridge_is_no_serial_link_though_the_pattern_names_it(tmp_path: 
 
 frames = st.one_of(
     st.binary(max_size=200),
-    st.builds(encode, st.sampled_from((KIND_SEALED, KIND_ADVERT, KIND_BRIDGE, 9)), st.binary(max_size=80)),
+    st.builds(
+        encode,
+        st.sampled_from((*BRIDGE_KINDS, KIND_HEARD, KIND_SEALED, 9)),
+        st.binary(max_size=80),
+    ),
     st.builds(
         lambda kind, data: encode(KIND_ADVERT, bytes((kind,)) + data),
         st.sampled_from((*AD_TYPES, 1)),
@@ -136,7 +210,7 @@ frames = st.one_of(
 @given(st.lists(frames, max_size=20), st.integers(1, 64))
 def test_whatever_the_line_brings_the_next_advert_is_taken(pieces: list[bytes], size: int) -> None:
     came: list[tuple[int, bytes]] = []
-    bridge = bridges._Bridge("x", lambda path, kind, data: came.append((kind, data)))
+    bridge = bridges._Bridge("x", lambda path, kind, data, rssi: came.append((kind, data)))
     line = b"".join(pieces)
     for at in range(0, len(line), size):
         bridge.data_received(line[at : at + size])
@@ -169,7 +243,7 @@ async def test_random_bytes_from_a_bridge_do_no_harm_to_what_comes_behind(folder
 
 async def test_a_bridge_that_does_not_read_holds_up_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     master, slave = os.openpty()
-    line = Bridges((os.ttyname(slave),), 115200, lambda path, kind, data: None)
+    line = Bridges((os.ttyname(slave),), 115200, lambda path, kind, data, rssi: None)
     task = asyncio.create_task(line.run())
     await until(lambda: line.open)
     for _ in range(5000):
@@ -180,3 +254,18 @@ async def test_a_bridge_that_does_not_read_holds_up_nothing(monkeypatch: pytest.
     await asyncio.gather(task, return_exceptions=True)
     os.close(master)
     os.close(slave)
+
+
+async def test_a_bridge_that_goes_while_it_is_written_to_is_no_fault_of_ours() -> None:
+    """conftest.py fails a test whose event loop reports a fault."""
+    master, slave = os.openpty()
+    line = Bridges((os.ttyname(slave),), 115200, lambda path, kind, data: None)
+    task = asyncio.create_task(line.run())
+    await until(lambda: line.open)
+    os.close(master)
+    os.close(slave)
+    line.send(AD_MESSAGE, bytes(29))
+    await until(lambda: line.status()[0].get("error"))
+    assert "write failed" in str(line.status()[0]["error"])
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

@@ -72,7 +72,7 @@ async def running(links: MeshLinks) -> AsyncIterator[None]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def until(what: Callable[[], object], seconds: float = 20) -> None:
+async def until(what: Callable[[], object], seconds: float = 60) -> None:
     for _ in range(int(seconds * 200)):
         if what():
             return

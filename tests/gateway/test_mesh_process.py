@@ -146,9 +146,11 @@ async def made(tmp_path: Path) -> AsyncIterator[Site]:
 async def test_a_device_is_listed_provisioned_set_and_listened_to(tmp_path: Path, static: bytes) -> None:
     async with made(tmp_path) as site:
         device = Unmade(site.room, static)
+        site.room.rssi = {0x0100: -67}
         async with site.running():
             await site.until(lambda: site.ask("mesh.devices"))
-            assert device.uuid.hex() in (await site.mesh("provision"))[1]
+            said = (await site.mesh("provision"))[1]
+            assert device.uuid.hex() in said and "-50" in said
             words = [device.uuid.hex(), "--node", NODE]
             if static:
                 secret = site.folder / "oob"
@@ -166,15 +168,23 @@ async def test_a_device_is_listed_provisioned_set_and_listened_to(tmp_path: Path
             await site.until(lambda: not site.nodes()[0]["relay"])
             assert not device.far.node.network.relay
             heard = [json.loads(line) for line in (await listening)[1].splitlines()]
+            assert {one["rssi"] for one in heard if one.get("src") == "0100"} == {-67}
             assert "Heartbeat" in {entry["what"] for entry in heard}, "as it comes"
             heard = [one for one in site.ask("mesh.listen", since=0)["heard"] if "src" in one]
             what = {entry["what"] for entry in heard}
             assert {"Heartbeat, relay", "Relay Status"} <= what, what
             assert {entry["node"] for entry in heard} == {NODE}
             assert {entry["hops"] for entry in heard if "Heartbeat" in entry["what"]} == {1}
+            status, said = await site.mesh("path", NODE, "0100")
+            assert status == 2 and "is both ends" in said, said
             status, said = await site.mesh("nodes")
             assert status == 0 and NODE in said
             assert site.nodes()[0]["relay_mode"] == "off"
+            await site.until(
+                lambda: {"from": "0100", "to": "0001"}.items() <= site.ask("mesh.links")["links"][0].items()
+            )
+            status, said = await site.mesh("links")
+            assert "-67" in said and "tells no signal strength" not in said, said
             status, said = await site.mesh("links", "--json")
             assert json.loads(said)["ways"][0]["link"] == f"bridge {site.bridge.path}"
             status, said = await site.mesh("provision", device.uuid.hex(), "--node", NODE)

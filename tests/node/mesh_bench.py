@@ -51,8 +51,8 @@ def device_key(address: int) -> bytes:
     return address.to_bytes(2, "big") * 8
 
 
-def mesh_file(address: int, *, relay: bool = False) -> str:
-    """What `fieldline mesh add` prints for a node."""
+def mesh_file(address: int, **more: bool) -> str:
+    """What `fieldline mesh add` prints for a node; `more`: relay, friend, low_power."""
     said: dict[str, Any] = {
         "address": f"{address:04x}",
         "device_key": device_key(address).hex(),
@@ -60,9 +60,8 @@ def mesh_file(address: int, *, relay: bool = False) -> str:
         "app_key": APP_KEY.hex(),
         "iv_index": 0,
         "gateway": f"{GATEWAY:04x}",
-        "relay": relay,
     }
-    return json.dumps(said)
+    return json.dumps(said | more)
 
 
 class MeshPeer(Peer):
@@ -84,6 +83,9 @@ class MeshPeer(Peer):
 class MeshSite:
     """Boards by name, their air, and the gateway."""
 
+    kinds: tuple[type[Node], type[ConfigurationServer]] = (Node, ConfigurationServer)
+    """Of the gateway's node."""
+
     def __init__(self, folder: Path, board: str = "pico2_w") -> None:
         self.folder = folder
         self.spec = catalog.load_board(board)
@@ -92,9 +94,9 @@ class MeshSite:
         self.peers: dict[int, MeshPeer] = {}
         self.model = SealedModel(SEALED_GATEWAY, self._came, 16)
         elements = [Element([])]
-        config = ConfigurationServer(Composition(COMPANY, 2, 1, 64, 0, elements))
+        config = self.kinds[1](Composition(COMPANY, 2, 1, 64, 0, elements))
         elements[0].models = [config, self.model]
-        self.node = Node(Block, self.air.rng.randbytes, MemoryStore(), elements, replays=64)
+        self.node = self.kinds[0](Block, self.air.rng.randbytes, MemoryStore(), elements, replays=64)
         self.host = HostNode(self.node, self.air.station("gateway"))
         self._build = folder / "build"
         self._task: asyncio.Task[None] | None = None

@@ -15,11 +15,11 @@ from fieldline_boards.emulated.air.live import Heard
 from fieldline_wire.codes import LIVE
 from fieldline_wire.errors import PeerError
 from fieldline_wire.mesh.advertiser import AD_BEACON, AD_MESSAGE
-from fieldline_wire.mesh.bridge import BridgeState, advert, read_advert
+from fieldline_wire.mesh.bridge import NO_RSSI, WANT_RSSI, BridgeState, advert, read_advert, read_heard
 from fieldline_wire.mesh.keys import NetworkKey
 from fieldline_wire.mesh.network import clear, decode
 from fieldline_wire.messages import Report
-from fieldline_wire.serial import BRIDGE_KINDS, KIND_ADVERT, KIND_BRIDGE, Reader, encode
+from fieldline_wire.serial import BRIDGE_KINDS, KIND_ADVERT, KIND_BRIDGE, KIND_HEARD, Reader, encode
 from tests.node.mesh_bench import NET_KEY, STRONG, MeshSite, now_ms
 
 pytestmark = pytest.mark.vm
@@ -132,7 +132,7 @@ def test_a_bridge_hands_adverts_to_its_console_and_back(tmp_path: Path) -> None:
         here = site.air.station("here")
         here.hear = lambda one: heard.append(one.data)
         here.scan(30_000, 30_000)
-        reader = Reader(kinds=BRIDGE_KINDS)
+        reader = Reader(kinds=(*BRIDGE_KINDS, KIND_HEARD))
         frames: list[tuple[int, bytes]] = []
         async with site:
             fd = os.open(site.boards["bridge"].port, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
@@ -154,6 +154,11 @@ def test_a_bridge_hands_adverts_to_its_console_and_back(tmp_path: Path) -> None:
             )
             here.advertise(20_000, bytes((8, 0xFF)) + b"no mesh")
             await asyncio.sleep(0.3)
+            os.write(fd, encode(KIND_BRIDGE, WANT_RSSI))
+            here.advertise(20_000, bytes((5, AD_MESSAGE)) + b"up 2")
+            await site.until(lambda: any(kind == KIND_HEARD for kind, _ in frames), "its signal strength")
+            ad_type, data, rssi = read_heard(next(data for kind, data in frames if kind == KIND_HEARD))
+            assert (ad_type, data) == (AD_MESSAGE, b"up 2") and abs(rssi - STRONG) < 20 and rssi != NO_RSSI
             here.stop()
             assert all(read_advert(data)[1] == b"up 1" for kind, data in frames if kind == KIND_ADVERT)
             for number in range(60):

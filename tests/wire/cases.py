@@ -81,7 +81,11 @@ def _serial(case, block):
 
 def _bridge(case, block):
     kind = case["kind"]
-    read = bridge.read_advert if kind == serial.KIND_ADVERT else bridge.BridgeState.from_bytes
+    read = {
+        serial.KIND_ADVERT: bridge.read_advert,
+        serial.KIND_HEARD: bridge.read_heard,
+        serial.KIND_BRIDGE: bridge.BridgeState.from_bytes,
+    }[kind]
     if "malformed" in case:
         raises(PeerError, read, unhexlify(case["malformed"]))
         return
@@ -91,6 +95,11 @@ def _bridge(case, block):
         same(bridge.advert(ad_type, data), payload)
         same(read(memoryview(payload)), (ad_type, data))
         raises(UsageError, bridge.advert, 1, data)
+    elif kind == serial.KIND_HEARD:
+        one = case["ad_type"], unhexlify(case["data"]), case["rssi"]
+        same(bridge.heard(*one), payload)
+        same(read(memoryview(payload)), one)
+        raises(UsageError, bridge.heard, 1, *one[1:])
     else:
         state = case["state"]
         same(bridge.BridgeState(**state).to_bytes(), payload)
@@ -98,7 +107,7 @@ def _bridge(case, block):
         same({name: getattr(got, name) for name in state}, state)
     frame = unhexlify(case["frame"])
     same(serial.encode(kind, payload), frame)
-    same(serial.Reader(kinds=serial.BRIDGE_KINDS).feed(frame), [(kind, payload)])
+    same(serial.Reader(kinds=serial.BRIDGE_KINDS + (serial.KIND_HEARD,)).feed(frame), [(kind, payload)])
     node = serial.Reader()
     same(node.feed(frame), [])
     same(node.unknown_kinds, 1)

@@ -15,7 +15,8 @@ KIND_SEALED = const(1)  # wire.md 2.3
 KIND_FRAGMENT = const(2)
 KIND_ADVERT = const(4)  # of a mesh bridge alone: wire.md 2.6
 KIND_BRIDGE = const(5)
-BRIDGE_KINDS = (KIND_ADVERT, KIND_BRIDGE)
+KIND_HEARD = const(6)  # from a bridge alone
+BRIDGE_KINDS = (KIND_ADVERT, KIND_BRIDGE)  # that a bridge takes
 MAX_BODY = const(512)  # kind, payload and CRC; wire.md 2.4
 BREAK = b"\r\x03"  # wire.md 2.5
 

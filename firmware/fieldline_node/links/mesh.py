@@ -5,7 +5,7 @@ sequence number. A message that the mesh gave up takes the link down: a gateway 
 a Hello now and then, and the air is left to others. A relay's work goes on while the app has none: work().
 """
 
-from fieldline_node.errors import IdentityError, StorageError
+from fieldline_node.errors import FlashError, IdentityError, StorageError
 from fieldline_node.keys import KEY_MESH
 from fieldline_wire.codes import const
 from fieldline_wire.errors import PeerError, UsageError
@@ -14,9 +14,10 @@ from fieldline_wire.mesh.advertiser import AD_BEACON, AD_MESSAGE
 from fieldline_wire.mesh.keys import AppKey, ApplicationKey
 from fieldline_wire.mesh.models.config_server import ConfigurationServer
 from fieldline_wire.mesh.models.health_server import HealthServer
+from fieldline_wire.mesh.models.opcodes import STORAGE_FAILURE
 from fieldline_wire.mesh.models.sealed import COMPANY, SEALED_NODE, SealedModel
 from fieldline_wire.mesh.node import REPLAYS, Node
-from fieldline_wire.mesh.settings import FEATURE_RELAY
+from fieldline_wire.mesh.settings import FEATURE_RELAY, RECORD
 
 _PATIENCE_MS = const(
     120000
@@ -32,30 +33,45 @@ _VERSION = const(1)
 
 
 class Records:
-    """What the mesh stores, in the node's journal: the port Store of wire/fieldline_wire/mesh/ports.py."""
+    """What the mesh stores, in the node's journal: the port Store of wire/fieldline_wire/mesh/ports.py.
 
-    __slots__ = ("_journal",)
+    settled: the node has joined: a configuration that flash does not take is from then on told, not raised.
+    """
+
+    __slots__ = ("_journal", "settled")
 
     def __init__(self, journal) -> None:
         self._journal = journal
+        self.settled = False
 
     def load(self, record: int) -> "bytes | None":
         """The record, None where there is none."""
         return self._journal.get(KEY_MESH + record)
 
-    def save(self, record: int, data: bytes) -> None:
-        """Makes the record durable. StorageError."""
-        self._journal.put(KEY_MESH + record, data)
+    def save(self, record: int, data: bytes) -> "int | None":
+        """Makes the record durable. StorageError; for a configuration over the air its status (4.3.5)."""
+        try:
+            self._journal.put(KEY_MESH + record, data)
+        except StorageError:
+            if record != RECORD or not self.settled:
+                raise
+            return STORAGE_FAILURE
+        return None
 
 
 class MeshLink:
     """A link to the node at `gateway`, by `node`, which has yet to load() or join(); see make_mesh_link().
 
+    before_send: called before a message is taken; FlashError where what it may speak of cannot be made durable.
     unkept: what flash did not take, and so was not sent or not heard.
     """
 
     pace = (_PATIENCE_MS, _WINDOW)
     report_ms = _REPORT_MS
+    node_class = Node
+    config_class = ConfigurationServer
+    features = FEATURE_RELAY
+    before_send = None
     ended = False  # where true the board is to restart: links/provisioned.py
 
     def __init__(self, bearer, gateway: int, journal, aes, random, now_ms) -> None:
@@ -69,11 +85,10 @@ class MeshLink:
         self._given_up = 0
         self.model = SealedModel(SEALED_NODE, self._take, _PEERS)
         elements = [Element([])]
-        config = ConfigurationServer(
-            Composition(COMPANY, _PRODUCT, _VERSION, REPLAYS, FEATURE_RELAY, elements)
-        )
+        config = self.config_class(Composition(COMPANY, _PRODUCT, _VERSION, REPLAYS, self.features, elements))
         elements[0].models = [config, HealthServer(COMPANY), self.model]
-        self.node = Node(aes, random, Records(journal), elements)
+        self.records = Records(journal)
+        self.node = self.node_class(aes, random, self.records, elements)
         self.unkept = 0
         self.stirred = False  # the app has something to do: a message came, or there is room again
 
@@ -96,7 +111,12 @@ class MeshLink:
         return found
 
     def send(self, sealed: bytes) -> None:
-        """Queues a message. OSError where too many wait."""
+        """Queues a message. OSError where too many wait, or flash does not take what comes before it."""
+        if self.before_send is not None:
+            try:
+                self.before_send()
+            except FlashError as error:
+                raise OSError("not durable: %s" % error) from None
         self._due = 0
         if not self._try(self.model.send, self._gateway, sealed):
             raise OSError(105)  # ENOBUFS
@@ -121,10 +141,7 @@ class MeshLink:
             return self._due - now
         had_room = self.room
         while advert is not None:
-            if advert[0] == AD_MESSAGE:
-                self._try(node.receive, advert[1])
-            elif advert[0] == AD_BEACON:
-                self._try(node.receive_beacon, advert[1])
+            self._hear(advert)
             advert = bearer.take()
         self._try(node.poll)
         self._watch(now)
@@ -140,6 +157,12 @@ class MeshLink:
         if self.room and not had_room:
             self.stirred = True
         return wait
+
+    def _hear(self, advert) -> None:
+        if advert[0] == AD_MESSAGE:
+            self._try(self.node.receive, advert[1])
+        elif advert[0] == AD_BEACON:
+            self._try(self.node.receive_beacon, advert[1])
 
     def _watch(self, now: int) -> None:
         """Down where a message was given up; up again after a while, or as soon as the gateway is heard."""
@@ -170,17 +193,18 @@ class MeshLink:
             return None
 
 
-def make_mesh_link(said: dict, bearer, journal, aes, random, now_ms) -> MeshLink:
+def make_mesh_link(said: dict, bearer, journal, aes, random, now_ms, kind=MeshLink) -> MeshLink:
     """The link that /mesh.json describes (`fieldline mesh add` prints it). IdentityError where that cannot be.
 
-    `said`: its content; `bearer`: ports.py; `aes`: class of the wire's Block; `random(n)`: n bytes.
+    `said`: its content; `bearer`: ports.py; `aes`: class of the wire's Block; `random(n)`: n bytes; `kind`: the class
+    of the link.
     """
     try:
         address, gateway = int(said["address"], 16), int(said["gateway"], 16)
         device_key, net_key, app_key = [_key(said, name) for name in ("device_key", "net_key", "app_key")]
         iv_index = int(said["iv_index"])
         relay = bool(said.get("relay", False))
-        link = MeshLink(bearer, gateway, journal, aes, random, now_ms)
+        link = kind(bearer, gateway, journal, aes, random, now_ms)
         node, now = link.node, now_ms()
         if not _is_loaded(node, now, address, device_key):
             node.counters.load(now)  # so that its numbers go on
@@ -190,6 +214,7 @@ def make_mesh_link(said: dict, bearer, journal, aes, random, now_ms) -> MeshLink
             for model in node.models()[1:]:
                 model.state.binds = [0]
             node.save()
+        link.records.settled = True
     except KeyError as error:
         raise IdentityError("no %s in it" % error) from None
     except (ValueError, TypeError, UsageError) as error:

@@ -102,12 +102,22 @@ class SerialLinks:
         counters = self._counters.setdefault(path, _Counters())
         line = _Line(path, counters, self._receive, self._closed)
         self._links[path] = line
-        serial_asyncio_fast.SerialTransport(asyncio.get_running_loop(), line, port)
+        LineTransport(asyncio.get_running_loop(), line, port)
         logs.event(logs.INFO, "link-open", link=path, baud=self._settings.baud)
 
     def _closed(self, line: _Line, error: Exception | None) -> None:
         self._links.pop(line.path, None)
         logs.event(logs.WARNING if error else logs.INFO, "link-closed", link=line.path, error=error)
+
+
+class LineTransport(serial_asyncio_fast.SerialTransport):
+    """The library's; but a port that is gone when we write to it is a lost connection and no fault of the loop."""
+
+    def _fatal_error(self, exc: BaseException, message: str = "") -> None:
+        if isinstance(exc, serial.SerialException):
+            self._abort(exc)
+        else:
+            super()._fatal_error(exc, message)
 
 
 class _Counters:

@@ -11,13 +11,20 @@ import asyncio
 from collections.abc import Callable
 
 import serial
-import serial_asyncio_fast
 
 from fieldline_gateway import logs
-from fieldline_gateway.links.serial import matching
+from fieldline_gateway.links.serial import LineTransport, matching
 from fieldline_wire.errors import PeerError
-from fieldline_wire.mesh.bridge import BridgeState, advert, read_advert
-from fieldline_wire.serial import BRIDGE_KINDS, DELIMITER, KIND_ADVERT, KIND_BRIDGE, Reader, encode
+from fieldline_wire.mesh.bridge import NO_RSSI, WANT_RSSI, BridgeState, advert, read_advert, read_heard
+from fieldline_wire.serial import (
+    BRIDGE_KINDS,
+    DELIMITER,
+    KIND_ADVERT,
+    KIND_BRIDGE,
+    KIND_HEARD,
+    Reader,
+    encode,
+)
 
 SCAN_S = 1.0
 MAX_BODY = 64
@@ -25,8 +32,8 @@ MAX_BODY = 64
 MAX_WAITING = 2048
 """Bytes that the line has not taken, some 45 events: beyond it the bridge does not read, and more is dropped."""
 
-Heard = Callable[[str, int, bytes], None]
-"""Takes the bridge's path, AD type and data."""
+Heard = Callable[[str, int, bytes, int | None], None]
+"""Takes the bridge's path, AD type, data, and dBm where it is known."""
 
 
 class Bridges:
@@ -75,7 +82,7 @@ class Bridges:
         except (serial.SerialException, OSError, ValueError) as error:
             bridge.failed(str(error))
             return
-        serial_asyncio_fast.SerialTransport(asyncio.get_running_loop(), bridge, port)
+        LineTransport(asyncio.get_running_loop(), bridge, port)
 
 
 class _Bridge(asyncio.Protocol):
@@ -84,9 +91,10 @@ class _Bridge(asyncio.Protocol):
     def __init__(self, path: str, heard: Heard) -> None:
         self.path = path
         self._heard = heard
-        self._reader = Reader(MAX_BODY, BRIDGE_KINDS)
+        self._reader = Reader(MAX_BODY, (*BRIDGE_KINDS, KIND_HEARD))
         self._state: BridgeState | None = None
         self._transport: asyncio.WriteTransport | None = None
+        self._tells_rssi = False
         self._error = ""
         self._counts = dict.fromkeys(("opened", "adverts_in", "adverts_out", "refused", "dropped"), 0)
 
@@ -101,24 +109,35 @@ class _Bridge(asyncio.Protocol):
         self._error = ""
         self._reader.reset()
         # A zero byte ends whatever stood on the line (wire.md 2.1); then the bridge is asked how it is.
-        transport.write(DELIMITER + encode(KIND_BRIDGE, b""))
+        transport.write(DELIMITER + encode(KIND_BRIDGE, b"") + encode(KIND_BRIDGE, WANT_RSSI))
         logs.event(logs.INFO, "bridge-open", bridge=self.path)
 
     def data_received(self, data: bytes) -> None:
         for kind, payload in self._reader.feed(data):
             try:
                 if kind == KIND_BRIDGE:
-                    self._state = BridgeState.from_bytes(payload)
-                    continue
-                ad_type, said = read_advert(payload)
+                    self._take_state(BridgeState.from_bytes(payload))
+                elif kind == KIND_HEARD:
+                    self._take(True, *read_heard(payload))
+                else:
+                    self._take(False, *read_advert(payload), NO_RSSI)
             except PeerError:
                 self._counts["refused"] += 1
-                continue
-            self._counts["adverts_in"] += 1
-            self._heard(self.path, ad_type, said)
+
+    def _take(self, tells_rssi: bool, ad_type: int, data: bytes, rssi: int) -> None:
+        self._tells_rssi = tells_rssi
+        self._counts["adverts_in"] += 1
+        self._heard(self.path, ad_type, data, None if rssi == NO_RSSI else rssi)
+
+    def _take_state(self, state: BridgeState) -> None:
+        self._state = state
+        if not self._tells_rssi and self.open and self._transport is not None:
+            # It may have started anew. One that does not know the question passes over it (wire.md 2.6).
+            self._transport.write(encode(KIND_BRIDGE, WANT_RSSI))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = self._state = None
+        self._tells_rssi = False
         self._error = str(exc or "closed")
         logs.event(logs.WARNING if exc else logs.INFO, "bridge-closed", bridge=self.path, error=exc)
 
@@ -153,4 +172,5 @@ class _Bridge(asyncio.Protocol):
         if self._state is not None:
             state = self._state
             found |= {"board": state.board, "lost": state.lost, "not_sent": state.dropped}
+            found["rssi"] = self._tells_rssi
         return found | ({"error": self._error} if self._error and not self.open else {})

@@ -28,8 +28,9 @@ RETRANSMIT = 1, 1
 """Relay Retransmit: one more copy, 20 ms later (docs/mesh.md 8)."""
 FEATURE_RELAY = 1
 
-Desired = Callable[[MemberState], tuple[int, bool, bool]]
-"""Gives the Default TTL that a member is to have, whether it is to relay, and whether that comes first."""
+Desired = Callable[[MemberState], tuple[int, bool, bool, bool | None]]
+"""Gives the Default TTL that a member is to have, whether it is to relay, whether that comes first, and whether it is
+to be a Friend (None: it cannot)."""
 
 
 class Configurator:
@@ -56,10 +57,12 @@ class Configurator:
         wanted = [messages.composition(), messages.app_key(self._app_key)]
         with suppress(PeerError):
             wanted += messages.bindable(state.address, Page.from_bytes(known.composition))
-        ttl, relays, first = self._desired(state)
+        ttl, relays, first, friend = self._desired(state)
         wanted.append(messages.default_ttl(ttl))
         wanted.append(messages.heartbeat(GATEWAY, self._heartbeat_log, ttl, FEATURE_RELAY))
         wanted.insert(0 if first else len(wanted), messages.relay(relays, *RETRANSMIT))
+        if friend is not None:
+            wanted.append(messages.friend(friend))
         return [one for one in wanted if known.confirmed.get(one.name) != one.value]
 
     def stir(self, address: int) -> None:

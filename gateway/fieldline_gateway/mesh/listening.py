@@ -39,7 +39,7 @@ _SEALED = {
 }
 _PB_ADV = {0: "Transaction Start", 1: "Transaction Ack", 2: "Transaction Continuation", 3: "Link Control"}
 _PROXY = "proxy"
-"""Where a PDU came from a GATT proxy."""
+"""In place of a bridge's port, where a PDU came from a GATT proxy."""
 
 States = Callable[[], Mapping[int, MemberState]]
 
@@ -67,29 +67,30 @@ class Listening:
 
     def _add(self, **entry: Any) -> None:
         self._count += 1
-        self._kept.append({"number": self._count, "at": self._utc_ms(), **entry})
+        ears = self._station.ears
+        heard = {"via": ears.via or _PROXY, "rssi": ears.rssi}
+        self._kept.append({"number": self._count, "at": self._utc_ms(), **heard, **entry})
 
     def _advert(self, path: str, kind: int, data: bytes) -> None:
         if kind == AD_BEACON:
-            self._beacon(path, data)
+            self._beacon(data)
         elif kind == AD_PB_ADV and len(data) >= 6:
-            self._add(via=path, what=f"PB-ADV {_PB_ADV[data[5] & 3]}", link=data[:4].hex())
+            self._add(what=f"PB-ADV {_PB_ADV[data[5] & 3]}", link=data[:4].hex())
 
-    def _beacon(self, path: str, data: bytes) -> None:
+    def _beacon(self, data: bytes) -> None:
         try:
             found = Unprovisioned.from_bytes(data)
-            self._add(via=path, what="Unprovisioned Device Beacon", uuid=found.uuid.hex())
+            self._add(what="Unprovisioned Device Beacon", uuid=found.uuid.hex())
             return
         except PeerError:
             pass
         try:
-            self._add(via=path, what="Secure Network Beacon", network=beacon.network_id(data).hex())
+            self._add(what="Secure Network Beacon", network=beacon.network_id(data).hex())
         except PeerError:
-            self._add(via=path, what="a beacon of another kind")
+            self._add(what="a beacon of another kind")
 
     def _pdu(self, pdu: NetworkPdu, bearer: int) -> None:
         entry: dict[str, Any] = {
-            "via": _PROXY if bearer else "bridge",
             "src": f"{pdu.src:04x}",
             "dst": f"{pdu.dst:04x}",
             "ttl": pdu.ttl,

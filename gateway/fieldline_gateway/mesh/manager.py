@@ -18,9 +18,10 @@ from fieldline_gateway.mesh.config_client import ConfigClient
 from fieldline_gateway.mesh.config_messages import HEARTBEAT
 from fieldline_gateway.mesh.configure import Configurator
 from fieldline_gateway.mesh.errors import NetworkFileError
+from fieldline_gateway.mesh.friends import Friends, sleeps
 from fieldline_gateway.mesh.members import MemberState
 from fieldline_gateway.mesh.model import GatewayModel
-from fieldline_gateway.mesh.network import GATEWAY, ON, Network
+from fieldline_gateway.mesh.network import GATEWAY, OFF, ON, Network
 from fieldline_gateway.mesh.relays import HOLD, RelayPlan, View
 from fieldline_gateway.mesh.station import WIDE_TTL, Station, now_ms
 from fieldline_gateway.mesh.thinning import Links
@@ -55,6 +56,7 @@ class Manager:
         self._own_at = 0
         self._planned_at = 0
         self.states: dict[int, MemberState] = {}
+        self.friends = Friends(station, lambda: self.states)
         self.client = ConfigClient(station, self._key_of)
         station.node.beat = self._beat
         station.ears.came.append(self._came)
@@ -87,11 +89,16 @@ class Manager:
         self._read_at = 0
         self._reread()
 
+    def set_back(self, state: MemberState) -> None:
+        """Its heartbeats were sent elsewhere: they are to come to us again."""
+        state.known.confirmed.pop(HEARTBEAT, None)
+        self._configurator.stir(state.address)
+
     def links(self) -> Links:
         """receiver -> sender -> share of adverts heard."""
         rows: dict[int, neighbours.Row | None] = {one: each.known.heard for one, each in self.states.items()}
         rows[GATEWAY] = self._own_rows
-        return neighbours.links(rows)
+        return neighbours.links(rows, self.friends.sleepers())
 
     def open_settings(self, state: MemberState) -> list[str]:
         """Names of the settings that a member has not confirmed."""
@@ -103,7 +110,8 @@ class Manager:
 
     def status(self) -> dict[str, Any]:
         """What the whole of it did."""
-        return {"questions": dict(self.client.counts), "relays": len(self._plan.relays)}
+        counts = dict(self.client.counts)
+        return {"questions": counts, "relays": len(self._plan.relays), "friend": self.friends.status()}
 
     # --- members
 
@@ -159,10 +167,11 @@ class Manager:
         state = self.states.get(address)
         return state.key if state is not None else None
 
-    def _desired(self, state: MemberState) -> tuple[int, bool, bool]:
+    def _desired(self, state: MemberState) -> tuple[int, bool, bool, bool | None]:
         ttl = WIDE_TTL if state.lost else state.wanted_ttl(self._plan.hops.get(state.address), WIDE_TTL)
         relays = self.wants_relay(state.address)
-        return ttl, relays, relays and any(self._missed(one) for one in self.states.values())
+        first = relays and any(self._missed(one) for one in self.states.values())
+        return ttl, relays, first, self.friends.wanted(state, relays)
 
     # --- what is heard
 
@@ -231,7 +240,7 @@ class Manager:
         due = (state.told_at or state.since) + every
         if state.told_at < self._hunt(now):
             due = now
-        if HEARTBEAT not in state.known.confirmed or state.lost or not state.heard_at:
+        if HEARTBEAT not in state.known.confirmed or state.lost or not state.heard_at or sleeps(state):
             return
         if now >= max(due, state.asked_heard_at + ASK_AGAIN_MS) and self._station.open:
             self._station.work(self._model.ask_heard, state.address)
@@ -261,15 +270,18 @@ class Manager:
             return
         states = self.states
         if self._config.choose_relays:
-            before, links = set(self._plan.relays), self.links()
+            before, links, asleep = set(self._plan.relays), self.links(), self.friends.sleepers()
             self._plan.look(
                 now_ms() / self._beat_ms,
                 View(
-                    modes={one: state.member.relay for one, state in states.items()},
+                    modes={
+                        one: OFF if one in asleep else state.member.relay for one, state in states.items()
+                    },
                     alive=frozenset(
                         one for one, state in states.items() if state.heard_at and not state.lost
                     ),
-                    told=frozenset(one for one, state in states.items() if state.known.heard is not None),
+                    told=asleep
+                    | frozenset(one for one, state in states.items() if state.known.heard is not None),
                     on=frozenset(one for one, state in states.items() if state.relay),
                     unsure=frozenset(one for one, state in states.items() if state.relay is None),
                     ttls={one: state.ttl or 0 for one, state in states.items()},

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from fieldline_gateway.mesh.aes import Aes
 from fieldline_gateway.mesh.book import Known
-from fieldline_gateway.mesh.config_messages import HEARTBEAT, RELAY, TTL
+from fieldline_gateway.mesh.config_messages import FRIEND, HEARTBEAT, RELAY, TTL
 from fieldline_gateway.mesh.network import Member
 
 LOST = 3.5
@@ -101,7 +101,7 @@ class MemberState:
 
     def doubt(self) -> None:
         """What it may have lost or been told by others is asked again."""
-        for name in (HEARTBEAT, RELAY, TTL):
+        for name in (FRIEND, HEARTBEAT, RELAY, TTL):
             self.known.confirmed.pop(name, None)
 
     def wanted_ttl(self, planned: int | None, wide: int) -> int:

@@ -7,7 +7,7 @@ share of adverts follows from that of PDUs. Nothing is sent here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 
 from fieldline_gateway.mesh.network import GATEWAY
 from fieldline_gateway.mesh.thinning import Links
@@ -48,10 +48,21 @@ def share(heard: float, said: float) -> float:
     return float(1.0 - missed ** (1 / COPIES))
 
 
-def links(rows: Mapping[int, Row | None]) -> Links:
-    """receiver -> sender -> share of adverts; rows: receiver -> what it told, None where it told nothing."""
+def links(rows: Mapping[int, Row | None], sleepers: Set[int] = frozenset()) -> Links:
+    """receiver -> sender -> share of adverts; rows: receiver -> what it told, None where it told nothing.
+
+    `sleepers`: what these say to their friend nobody else can read: of what others can, the best of them hears all.
+    """
+    best = {
+        one: max((row[one][0] for row in rows.values() if row and one in row), default=0.0)
+        for one in sleepers
+    }
     found: dict[int, dict[int, float]] = {
-        receiver: {src: share(*counts) for src, counts in (row or {}).items() if counts[1] >= ENOUGH}
+        receiver: {
+            src: share(counts[0], best.get(src) or counts[1])
+            for src, counts in (row or {}).items()
+            if counts[1] >= ENOUGH
+        }
         for receiver, row in rows.items()
     }
     for receiver, row in list(found.items()):

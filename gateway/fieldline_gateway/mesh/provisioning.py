@@ -79,6 +79,7 @@ class Provisioning:
                 "node": node_of(uuid).hex(),
                 "oob": row["oob"],
                 "via": row["via"],
+                "rssi": row["rssi"],
                 "heard_s": (now - row["at"]) / 1000,
             }
             for uuid, row in self._devices.items()
@@ -153,7 +154,8 @@ class Provisioning:
                 return
             if found.uuid not in self._devices and len(self._devices) >= MAX_DEVICES:
                 del self._devices[min(self._devices, key=lambda uuid: int(self._devices[uuid]["at"]))]
-            self._devices[found.uuid] = {"at": now_ms(), "oob": found.oob, "via": path}
+            rssi = self._station.ears.rssi
+            self._devices[found.uuid] = {"at": now_ms(), "oob": found.oob, "via": path, "rssi": rssi}
 
     def _poll(self, now: int) -> int:
         if self._link is None:

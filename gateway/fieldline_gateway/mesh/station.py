@@ -19,19 +19,20 @@ from fieldline_gateway import logs
 from fieldline_gateway.mesh.aes import Aes
 from fieldline_gateway.mesh.bridge import Bridges
 from fieldline_gateway.mesh.config import MeshConfig
+from fieldline_gateway.mesh.ears import Ears
 from fieldline_gateway.mesh.errors import NetworkFileError, ProxyError
 from fieldline_gateway.mesh.gatt import Bluetooth, Proxy
 from fieldline_gateway.mesh.network import GATEWAY, Network, Records
 from fieldline_wire.errors import PeerError
 from fieldline_wire.mesh.access import Composition, Element
 from fieldline_wire.mesh.advertiser import AD_BEACON, AD_MESSAGE
-from fieldline_wire.mesh.heard import Heard
+from fieldline_wire.mesh.friend_node import FriendNode
+from fieldline_wire.mesh.friendship import FEATURE_FRIEND, NO_RSSI
 from fieldline_wire.mesh.keys import AppKey, ApplicationKey
-from fieldline_wire.mesh.models.config_server import ConfigurationServer
+from fieldline_wire.mesh.models.config_friend import FriendConfigurationServer
 from fieldline_wire.mesh.models.health_server import HealthServer
 from fieldline_wire.mesh.models.sealed import COMPANY, SealedModel
 from fieldline_wire.mesh.network import NetworkPdu
-from fieldline_wire.mesh.node import Node
 from fieldline_wire.mesh.proxy_client import ProxyClient
 
 MAX_PEERS = 2000
@@ -51,26 +52,12 @@ CHECKS = 15
 EVENT_MS = 12
 """Between two events handed to the bridges: three channels, and the controller started and stopped."""
 IDLE_S = 1.0
+LPNS, FRIEND_QUEUE, FRIEND_WINDOW_MS = 64, 64, 250
+"""Low-power nodes of which we are the friend, PDUs held for each, and so late is an answer over a bridge at most."""
 WIDE_TTL = 10
 """Where it is not known how far a node is."""
 
-Came = Callable[[NetworkPdu, int], None]
 Advert = Callable[[str, int, bytes], None]
-
-
-class Ears(Heard):
-    """Who is heard on air; `came` is told of every PDU that is new, and of its bearer."""
-
-    __slots__ = ("came",)
-
-    def __init__(self, size: int) -> None:
-        super().__init__(size)
-        self.came: list[Came] = []
-
-    def take(self, pdu: NetworkPdu, bearer: int) -> None:
-        for tell in self.came:
-            tell(pdu, bearer)
-        super().take(pdu, bearer)
 
 
 class Station:
@@ -81,6 +68,7 @@ class Station:
         self._bluetooth = bluetooth
         self._doors = {address: Door(address) for address in config.proxies}
         self._bridges = Bridges(config.bridges, config.baud, self._advert)
+        self._has_bridges = bool(config.bridges)
         self._model = model
         self._stirred = asyncio.Event()
         self._send_at = 0
@@ -119,6 +107,8 @@ class Station:
             node.keys.app_keys.append(AppKey(0, 0, ApplicationKey(Aes, mesh.app_key)))
             self._model.state.binds.append(0)
             node.save()
+        if node.is_friend != self._has_bridges:  # friends speak by adverts alone
+            node.set_friend(self._has_bridges)
         node.transport.default_ttl = WIDE_TTL
         node.transport.heartbeats_of = (0, GATEWAY)
 
@@ -163,13 +153,15 @@ class Station:
         doors = [door.status() for door in self._doors.values()]
         return [each | shared for each in self._bridges.status() + doors]
 
-    def _advert(self, path: str, kind: int, data: bytes) -> None:
-        if kind == AD_MESSAGE:
-            self.work(self.node.receive, data)
-        elif kind == AD_BEACON:
-            self.work(self.node.receive_beacon, data)
-        for tell in self.adverts:
-            tell(path, kind, data)
+    def _advert(self, path: str, kind: int, data: bytes, rssi: int | None) -> None:
+        self.node.friend.rssi = NO_RSSI if rssi is None else rssi
+        with self.ears.over(path, rssi):
+            if kind == AD_MESSAGE:
+                self.work(self.node.receive, data)
+            elif kind == AD_BEACON:
+                self.work(self.node.receive_beacon, data)
+            for tell in self.adverts:
+                tell(path, kind, data)
 
     def _emit(self, pdu: NetworkPdu, data: bytes) -> None:
         """What our node says; what it would pass on from one proxy to another the mesh passes on itself."""
@@ -296,12 +288,14 @@ class Door:
         return found | ({"error": self._error} if self._error else {})
 
 
-def _node(model: SealedModel, records: Records, adverts: int) -> Node:
+def _node(model: SealedModel, records: Records, adverts: int) -> FriendNode:
     """Our own node; without bridges it has no advertising bearer."""
     elements = [Element([])]
-    composition = Composition(COMPANY, 2, 1, MAX_PEERS, 0, elements)
-    elements[0].models = [ConfigurationServer(composition), HealthServer(COMPANY), model]
-    return Node(Aes, os.urandom, records, elements, replays=MAX_PEERS, incoming=INCOMING, adverts=adverts)
+    composition = Composition(COMPANY, 2, 1, MAX_PEERS, FEATURE_FRIEND, elements)
+    elements[0].models = [FriendConfigurationServer(composition), HealthServer(COMPANY), model]
+    sizes = {"replays": MAX_PEERS, "incoming": INCOMING, "adverts": adverts}
+    sizes |= {"lpns": LPNS, "queue": FRIEND_QUEUE, "window": FRIEND_WINDOW_MS}
+    return FriendNode(Aes, os.urandom, records, elements, **sizes)
 
 
 def now_ms() -> int:

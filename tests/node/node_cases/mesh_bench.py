@@ -64,7 +64,11 @@ class FakeBearer:
         self.came = []
         self.lost = 0
         self.ready = True
+        self.listens = True
         self._room = room
+
+    def listen(self, now, on):
+        self.listens = on
 
     def poll(self, now):
         return 1000
@@ -75,9 +79,9 @@ class FakeBearer:
     def take(self):
         return self.came.pop(0) if self.came else None
 
-    def hear(self, ad_type, data):
+    def hear(self, ad_type, data, rssi=-60):
         if len(self.came) < self._room:
-            self.came.append((ad_type, data))
+            self.came.append((ad_type, data, rssi))
         else:
             self.lost += 1
 
@@ -92,6 +96,9 @@ class MeshPeer(Peer):
 
 class MeshBench(Bench):
     """A node, its flash, and the gateway at the other end of its mesh."""
+
+    make_link = staticmethod(make_mesh_link)
+    gateway_kind = Node, ConfigurationServer
 
     def __init__(self, said=None, sectors=16, random=None, prepare=None, updates=None):
         """prepare(bench) is called before the node's first start; `updates`: their loader (ports.py)."""
@@ -118,7 +125,7 @@ class MeshBench(Bench):
         faults = Faults(journal)
         faults.load()
         random = self.hardware.random
-        self.link = make_mesh_link(self.said, self.bearer, journal, Block, random, lambda: self.hardware.now)
+        self.link = self.make_link(self.said, self.bearer, journal, Block, random, lambda: self.hardware.now)
         identity = (NODE, 0, BlockCcm(Block(KEY)))
         self.app = make_node(
             TestedBoard, self.hardware, self.link, journal, faults, self.flash, identity, self.updates
@@ -149,7 +156,7 @@ class MeshBench(Bench):
             return
         self.gateway.poll(self.time)
         out = self.gateway.air.next(self.time)
-        if out is not None and not self.lose(out[1]):
+        if out is not None and self.bearer.listens and not self.lose(out[1]):
             self.bearer.hear(*out)
 
     def _gateway_hears(self, ad_type, data):
@@ -177,9 +184,10 @@ class MeshBench(Bench):
             SEALED_GATEWAY, lambda now, src, sealed: self.peer._take(sealed), 4
         )
         elements = [Element([])]
-        config = ConfigurationServer(Composition(COMPANY, 2, 1, 32, 0, elements))
+        node_kind, config_kind = self.gateway_kind
+        config = config_kind(Composition(COMPANY, 2, 1, 32, 0, elements))
         elements[0].models = [config, model]
-        self.gateway = Node(Block, self._random, MemoryStore(), elements)
+        self.gateway = node_kind(Block, self._random, MemoryStore(), elements)
         self.gateway.join(0, GATEWAY, b"g" * 16, NET_KEY, 0, 0)
         self.gateway.keys.app_keys.append(AppKey(0, 0, ApplicationKey(Block, APP_KEY)))
         model.state.binds.append(0)

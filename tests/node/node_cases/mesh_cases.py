@@ -14,8 +14,8 @@ from fieldline_node.links.mesh import make_mesh_link
 from fieldline_node.links.serial import SerialLink
 from fieldline_wire.codes import LIVE
 from fieldline_wire.mesh.advertiser import AD_MESSAGE
-from fieldline_wire.mesh.bridge import BridgeState, advert
-from fieldline_wire.serial import BRIDGE_KINDS, KIND_ADVERT, KIND_BRIDGE, Reader, encode
+from fieldline_wire.mesh.bridge import NO_RSSI, WANT_RSSI, BridgeState, advert, read_heard
+from fieldline_wire.serial import BRIDGE_KINDS, KIND_ADVERT, KIND_BRIDGE, KIND_HEARD, Reader, encode
 
 MESH_MOST = 700  # ms from a reading to the gateway, nothing being lost
 
@@ -231,7 +231,7 @@ class _Bridged:
         self.bearer = FakeBearer()
         self.hardware = FakeHardware(1)
         self.bridge = Bridge(self.hardware, self.bearer, SerialLink(self.line, BRIDGE_KINDS), "tested")
-        self.reader = Reader(kinds=BRIDGE_KINDS)
+        self.reader = Reader(kinds=BRIDGE_KINDS + (KIND_HEARD,))
         self.now = 0
 
     def step(self, *frames):
@@ -255,6 +255,23 @@ def case_a_bridge_says_how_it_is_and_passes_adverts_both_ways():
     ((kind, payload),) = one.step(encode(KIND_BRIDGE, b""))
     state = BridgeState.from_bytes(payload)
     assert (state.heard, state.sent, state.dropped, state.lost) == (1, 1, 0, 0)
+
+
+def case_a_bridge_tells_the_signal_strength_to_a_gateway_that_asks_for_it():
+    one = _Bridged()
+    one.step()
+    one.bearer.hear(AD_MESSAGE, b"before", -61)
+    assert one.step(encode(KIND_BRIDGE, b"\x02 a question of later")) == [
+        (KIND_ADVERT, advert(AD_MESSAGE, b"before"))
+    ]
+    assert one.step(encode(KIND_BRIDGE, WANT_RSSI)) == [], "it is no question for its state"
+    for rssi in (-128, -61, 0, 20):
+        one.bearer.hear(AD_MESSAGE, b"from the air", rssi)
+        ((kind, payload),) = one.step()
+        assert (kind, read_heard(payload)) == (KIND_HEARD, (AD_MESSAGE, b"from the air", rssi))
+    one.bearer.came.append((AD_MESSAGE, b"a radio that does not tell"))
+    ((kind, payload),) = one.step()
+    assert read_heard(payload)[2] == NO_RSSI
 
 
 def case_a_bridges_queue_is_bounded_and_what_is_no_advert_is_counted():

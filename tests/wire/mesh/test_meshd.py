@@ -9,8 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import tempfile
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +30,7 @@ from fieldline_wire.mesh.provisioning.pbadv import Link
 from fieldline_wire.mesh.provisioning.pdus import Data
 from fieldline_wire.mesh.provisioning.provisioner import Provisioner
 from tests.fakes.aes import Block
-from tests.wire.mesh.meshd.daemon import MESHD, Meshd, build_shim
+from tests.wire.mesh.meshd.daemon import MESHD, Meshd
 from tests.wire.mesh.meshd.world import World
 from tests.wire.mesh.pair import APP_KEY, IV_INDEX, NET_KEY, device_key, make
 
@@ -42,18 +41,6 @@ pytestmark = pytest.mark.skipif(
 THEIRS, OURS = 0x0001, 0x0100
 UUID = bytes.fromhex("1122334455664abc8d77001122334455")
 STATIC = bytes(range(0x40, 0x50))
-
-
-@pytest.fixture(scope="module")
-def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_shim(tmp_path_factory.mktemp("shim"))
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    # A socket's path may have 107 bytes: pytest's own folders are too deep for it.
-    with tempfile.TemporaryDirectory(prefix="meshd") as name:
-        yield Path(name)
 
 
 def run(test: Coroutine[Any, Any, None]) -> None:

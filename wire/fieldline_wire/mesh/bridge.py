@@ -10,6 +10,8 @@ from fieldline_wire.errors import PeerError, UsageError
 
 AD_TYPES = (0x29, 0x2A, 0x2B)  # PB-ADV, Mesh Message, Mesh Beacon: Core Specification Supplement, part A, 1
 MAX_ADVERT = const(29)  # bytes behind the AD type: 31 of a legacy advert less length and type
+WANT_RSSI = b"\x01"  # payload of a downlink frame of kind KIND_BRIDGE
+NO_RSSI = const(127)  # the controller does not know it: Core Specification 5.3, vol. 4, part E, 7.7.65.2
 
 _VERSION = const(1)
 _FORMAT = ">BIIIIIB"
@@ -29,6 +31,17 @@ def read_advert(payload: bytes) -> "tuple[int, bytes]":
     if not 2 <= len(payload) <= MAX_ADVERT + 1 or payload[0] not in AD_TYPES:
         raise PeerError("no mesh advert of %d bytes" % len(payload))
     return payload[0], bytes(payload[1:])
+
+
+def heard(ad_type: int, data: bytes, rssi: int = NO_RSSI) -> bytes:
+    """The payload of a frame of kind KIND_HEARD; `rssi`: -128 to 127 dBm. UsageError as advert()."""
+    return bytes((rssi & 0xFF,)) + advert(ad_type, data)
+
+
+def read_heard(payload: bytes) -> "tuple[int, bytes, int]":
+    """(AD type, the bytes behind it, dBm or NO_RSSI); PeerError where it is no mesh advert."""
+    ad_type, data = read_advert(payload[1:])
+    return ad_type, data, payload[0] - ((payload[0] & 0x80) << 1)
 
 
 class BridgeState:

@@ -33,7 +33,7 @@ ON_PROXY = const(1)
 _SMALL = 0x3FFFFFFF
 
 
-def _key(number: bytes, iv_index: int) -> int:
+def cache_key(number: bytes, iv_index: int) -> int:
     """The cache's key of SEQ and SRC (5 bytes) under an IV index."""
     return crc32(number, iv_index & 1) & _SMALL
 
@@ -113,7 +113,7 @@ class Network:
     def emit(self, now: int, subnet: "Subnet", pdu: NetworkPdu) -> None:
         """Sends a PDU of ours on all bearers."""
         data = encode(subnet.sending(), pdu)
-        self._seen.add(_key(struct.pack(">BHH", pdu.seq >> 16, pdu.seq & 0xFFFF, pdu.src), pdu.iv_index))
+        self._seen.add(cache_key(struct.pack(">BHH", pdu.seq >> 16, pdu.seq & 0xFFFF, pdu.src), pdu.iv_index))
         self.counts["out"] += 1
         self._air(now, data, self.transmit, True, 0)
         if self.proxy is not None:
@@ -152,7 +152,7 @@ class Network:
                     continue
                 try:
                     theirs, head = clear(key, iv_index, data)
-                    seen = _key(head[1:], theirs)
+                    seen = cache_key(head[1:], theirs)
                     if self._seen.has(seen):
                         self.counts["known"] += 1
                         return None

@@ -12,7 +12,8 @@ import bluetooth
 from fieldline_wire.codes import const
 
 RING = const(32)  # adverts that wait: a flash sector's erase is 100 ms, ten adverts at a busy site
-_PLACE = const(31)  # bytes of a legacy advert
+_ADVERT = const(31)  # bytes of a legacy advert
+_PLACE = const(32)  # those, and the RSSI
 _SCAN_RESULT = const(5)  # of bluetooth.BLE.irq
 _SCAN_DONE = const(6)
 _LOWEST = const(0x29)  # AD types PB-ADV, Mesh Message, Mesh Beacon
@@ -64,6 +65,17 @@ class Bearer:
             self._listen(now)
         return _IDLE_MS if self.ready else self._until - now
 
+    def listen(self, now: int, on: bool) -> None:
+        """Scans from now on, or not: a low-power node's radio rests."""
+        if on == self._listens:
+            return
+        self._listens = on
+        if on:
+            self._listen(now)
+        elif not self._heads[2]:
+            self._ble.gap_scan(None)  # pyright: ignore[reportArgumentType] - ends it
+            self._heads[2] = 1
+
     def send(self, now: int, ad_type: int, data: bytes) -> None:
         """Advertises one AD structure once; only where it is `ready`."""
         try:
@@ -73,15 +85,16 @@ class Bearer:
         self._until = now + _EVENT_MS
         self.ready = False
 
-    def take(self) -> "tuple[int, bytes] | None":
-        """(AD type, data) of the oldest advert that came."""
+    def take(self) -> "tuple[int, bytes, int] | None":
+        """(AD type, data, RSSI in dBm) of the oldest advert that came."""
         if self._tail == self._heads[0]:
             return None
         at = self._tail * _PLACE
         size, ad_type = self._ring[at], self._ring[at + 1]
         data = bytes(self._ring[at + 2 : at + 1 + size])
+        rssi = self._ring[at + _ADVERT]
         self._tail = (self._tail + 1) % RING
-        return ad_type, data
+        return ad_type, data, rssi - ((rssi & 0x80) << 1)
 
     def _listen(self, now: int) -> None:
         """Begins to scan where no scan is on, or where it hears nothing any more."""
@@ -107,7 +120,7 @@ class Bearer:
             heads[1] = (heads[1] + 1) & 0xFFFF
             view = data[4]
             size = len(view)
-            if size < 3 or size > _PLACE or not _LOWEST <= view[1] <= _HIGHEST or view[0] >= size:
+            if not 3 <= size <= _ADVERT or not _LOWEST <= view[1] <= _HIGHEST or not 1 < view[0] < size:
                 return
             place = heads[0]
             after = (place + 1) % RING
@@ -115,6 +128,7 @@ class Bearer:
                 self.lost += 1
                 return
             self._ring[place * _PLACE : place * _PLACE + size] = view
+            self._ring[place * _PLACE + _ADVERT] = data[3] & 0xFF
             heads[0] = after
         elif event == _SCAN_DONE:
             heads[2] = 1

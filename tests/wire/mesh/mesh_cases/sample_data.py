@@ -4,10 +4,15 @@ Rules: a case is data from mesh_vectors/<kind>.json, its name begins with the cl
 disagrees. The values are facts of the specification; nothing in here was made by the code under test.
 """
 
+import struct
 from binascii import hexlify, unhexlify
 
 from fieldline_wire.errors import PeerError
-from fieldline_wire.mesh import announce, beacon, crypto, lower, proxy
+from fieldline_wire.mesh import announce, beacon, crypto, friendship, lower, proxy
+from fieldline_wire.mesh.access import Element
+from fieldline_wire.mesh.advertiser import AD_MESSAGE
+from fieldline_wire.mesh.friend_node import FriendNode
+from fieldline_wire.mesh.friendship import Friendship, Offer, Request, Update
 from fieldline_wire.mesh.keys import AppKey, ApplicationKey, NetworkKey, Subnet, virtual_address
 from fieldline_wire.mesh.network import NetworkPdu, clear, decode, encode
 from fieldline_wire.mesh.provisioning.device import Device
@@ -64,17 +69,11 @@ def _functions(case, aes):
     same(hexed(got), case["result"])
 
 
-class _Credentials:
-    """Network credentials from k2, of a network or of a friendship."""
-
-    def __init__(self, aes, case):
-        text = unhexlify(case["friendship"]) or b"\x00"
-        self.nid, encryption, privacy = crypto.k2(aes, unhexlify(case["net_key"]), text)
-        self.encryption, self.privacy = aes(encryption), aes(privacy)
-
-
 def _network(case, aes):
-    key = _Credentials(aes, case)
+    net = NetworkKey(aes, unhexlify(case["net_key"]))
+    key, text = net, unhexlify(case["friendship"])
+    if text:
+        key = Friendship(aes, 0, *struct.unpack(">HHHH", text[1:])).sending(Subnet(0, net))
     pdu = NetworkPdu(
         case["ctl"],
         case["ttl"],
@@ -377,11 +376,59 @@ def _proxy(case, aes):
     same(proxy.Filter().configure(pdu.transport), b"\x03\x00\x00\x00")
 
 
+def _friendship(case, aes):
+    kind, data = case["kind"], unhexlify(case.get("pdu", ""))
+    if kind == "conversation":
+        _conversation(case, aes)
+    elif kind == "poll":
+        same((friendship.read_poll(data), friendship.poll(case["fields"][0])), (case["fields"][0], data))
+    else:
+        said = {"request": Request, "offer": Offer, "update": Update}[kind]
+        same(said(*case["fields"]).to_bytes(), data)
+        same(said.from_bytes(data), said(*case["fields"]))
+
+
+class _NoStore:
+    def load(self, record):
+        return None
+
+    def save(self, record, data):
+        pass
+
+
+def _conversation(case, aes):
+    """The friend of the sample data: what it hears, and byte for byte what it says."""
+    element = Element([])
+    node = FriendNode(aes, bytes, _NoStore(), [element], window=case["window"], queue=8)
+    node.join(0, case["friend"], bytes(16), unhexlify(case["net_key"]), 0, case["iv_index"])
+    node.transport.default_ttl = case["ttl"]
+    node.set_friend(True)
+    node.friend.begin(case["counter"])
+    node.friend.rssi = case["rssi"]
+    now = 0
+    for step in case["steps"]:
+        node.receive(now, unhexlify(step["in"]))
+        for _, lpn, _ in node.friend._offers:  # the sample's friend offers less than it is asked for
+            lpn.offer.queue = case["queue"]
+        node.counters.seq = step["seq"]
+        said = []
+        end = now + step["wait"]
+        while now < end + 60:
+            node.poll(now)
+            out = node.air.next(now)
+            if out is not None and out[0] == AD_MESSAGE:
+                said.append((now, hexed(out[1])))
+            now += 5
+        same({text for _, text in said}, {step["out"]})
+        assert said[0][0] >= end, "before its time"
+
+
 _KINDS = {
     "functions": _functions,
     "network": _network,
     "access": _access,
     "control": _control,
+    "friendship": _friendship,
     "beacons": _beacons,
     "ecdh": _ecdh,
     "provisioning": _provisioning,

@@ -108,7 +108,7 @@ def net_delete(node: "Node", now: int, data: bytes, arrived: int) -> bytes:
         node.network.subnets.remove(subnet)
         for app in [one for one in node.keys.app_keys if one.net_index == index]:
             _drop(node, app)
-        node.save()
+        return _net_status(node.save(), index)
     return _net_status(SUCCESS, index)
 
 
@@ -199,7 +199,7 @@ def app_delete(node: "Node", now: int, data: bytes) -> bytes:
         if app.net_index != net:
             return _app_status(INVALID_NETKEY, net, index)
         _drop(node, app)
-        node.save()
+        return _app_status(node.save(), net, index)
     return _app_status(SUCCESS, net, index)
 
 

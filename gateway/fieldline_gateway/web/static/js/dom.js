@@ -7,6 +7,7 @@ export { Component, Fragment, h, render };
 const PATHS = {
   overview: "M3 13h8V3H3zm0 8h8v-6H3zm10 0h8V11h-8zm0-18v6h8V3z",
   nodes: "M12 8a4 4 0 1 0 0 8 4 4 0 0 0 0-8zM5.6 5.6l1.4 1.4a7 7 0 0 0 0 10l-1.4 1.4a9 9 0 0 1 0-12.8zm12.8 0a9 9 0 0 1 0 12.8L17 17a7 7 0 0 0 0-10z",
+  mesh: "M12 2a3 3 0 0 0-1 5.8V10L6.9 14.3a3 3 0 1 0 1.5 1.4L12 12l3.6 3.7a3 3 0 1 0 1.5-1.4L13 10V7.8A3 3 0 0 0 12 2z",
   alerts: "M12 22a2.2 2.2 0 0 0 2.2-2h-4.4a2.2 2.2 0 0 0 2.2 2zm7-6V11a7 7 0 0 0-5.5-6.8V3.5a1.5 1.5 0 0 0-3 0v.7A7 7 0 0 0 5 11v5l-2 2v1h18v-1z",
   commands: "M4 5h16v14H4zm2.5 3.5L9.6 12l-3.1 3.5 1.4 1.2L12 12 7.9 7.3zM12 15v2h6v-2z",
   gateway: "M4 4h16v6H4zm0 10h16v6H4zm3-8v2h2V6zm0 10v2h2v-2z",

@@ -6,6 +6,7 @@ import { Alerts } from "./views/alerts.js";
 import { Commands } from "./views/commands.js";
 import { Gateway } from "./views/gateway.js";
 import { Guard } from "./views/guard.js";
+import { Mesh } from "./views/mesh.js";
 import { Node } from "./views/node.js";
 import { Nodes } from "./views/nodes.js";
 import { Overview } from "./views/overview.js";
@@ -13,6 +14,7 @@ import { Overview } from "./views/overview.js";
 const VIEWS = [
   { name: "overview", path: "", title: "Overview", view: Overview },
   { name: "nodes", path: "nodes", title: "Nodes", view: Nodes },
+  { name: "mesh", path: "mesh", title: "Mesh", view: Mesh, asks: "mesh.nodes" },
   { name: "alerts", path: "alerts", title: "Alerts", view: Alerts, asks: "alert.list" },
   { name: "commands", path: "commands", title: "Commands", view: Commands, asks: "job.list" },
   { name: "gateway", path: "gateway", title: "Gateway", view: Gateway },
