@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from fieldline_gateway.links.serial import SerialLinks, SerialSettings
 from fieldline_gateway.mesh import bridge as bridges
-from fieldline_gateway.mesh import network
 from fieldline_gateway.mesh.bridge import Bridges
 from fieldline_gateway.mesh.config import MeshConfig
 from fieldline_gateway.mesh.ears import Ears
@@ -23,8 +22,7 @@ from fieldline_wire.mesh.lower import OPCODE_HEARTBEAT
 from fieldline_wire.mesh.network import NetworkPdu
 from fieldline_wire.serial import BRIDGE_KINDS, KIND_ADVERT, KIND_HEARD, KIND_SEALED, encode
 from tests.fakes.mesh_room import LiveRoom
-from tests.gateway.test_mesh_links import Far, downlink, running, until, uplink
-from tests.wire.mesh.pair import APP_KEY, IV_INDEX, NET_KEY
+from tests.gateway.test_mesh_links import Far, downlink, new_mesh, running, until, uplink
 
 
 @pytest.fixture(autouse=True)
@@ -34,8 +32,7 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    network.save(tmp_path / "mesh", network.Network(NET_KEY, APP_KEY, IV_INDEX, b"d" * 16))
-    return tmp_path / "mesh"
+    return new_mesh(tmp_path)
 
 
 def state(links: MeshLinks, path: str) -> dict[str, object]:

@@ -105,6 +105,15 @@ async def test_a_node_that_starts_anew_without_its_settings_is_set_again(tmp_pat
         await until(lambda: beats.dst == GATEWAY)
 
 
+async def test_one_odd_heartbeat_does_not_change_where_a_node_is_drawn(tmp_path: Path) -> None:
+    line = Line(tmp_path / "mesh", 1)
+    async with line.room, running(line.links):
+        await until(lambda: line.links.manager.states)
+        line.state(0).hops.extend((2, 2, 2, 2, 5))
+        row = line.links.operations.nodes()[0]
+        assert (row["hops"], row["usual_hops"]) == (5, 2)
+
+
 async def test_a_refusal_is_told_and_asked_again_ever_more_rarely(tmp_path: Path) -> None:
     line = Line(tmp_path / "mesh", 1, raw=False)
     line.node(0).keys.app_keys[0].key = (
