@@ -1,9 +1,17 @@
 """BTHome v2: the node's newest readings as an advert that Home Assistant reads with no gateway (bthome.io/format).
 
-Rules: off unless a file asks for it; not encrypted, and no part of the promise: what nobody hears is gone. It is one
-advert, so that the readings of a kind keep their place in it; what does not fit is left out.
+/bthome.json asks for it, and says how often:
+
+    {"interval_ms": 10000}
+
+Rules: imported only where the file is there; on a mesh the adverts take their turn at the mesh's radio. They are not
+encrypted, and no part of the promise: what nobody hears is gone. It is one advert, so that the readings of a kind
+keep their place in it; what does not fit is left out.
 """
 
+import json
+
+from fieldline_node.errors import IdentityError
 from fieldline_wire.codes import (
     QTY_ACCELERATION,
     QTY_COUNT,
@@ -17,10 +25,12 @@ from fieldline_wire.codes import (
     const,
 )
 
+PATH = "/bthome.json"
 AD_SERVICE_DATA = const(0x16)  # 16-bit UUID: Core Specification Supplement, part A, 1.11
 MAX_DATA = const(29)  # of a legacy advert behind length and type
 COPIES = const(3)  # of an advert, each on its own event: scanners hear one channel at a time
 
+_SHORTEST_MS = const(1000)  # three events: more often would crowd a mesh
 _HEAD = b"\xd2\xfc\x40"  # UUID 0xFCD2; version 2, not encrypted, regular
 _PACKET_ID = const(0)
 
@@ -96,3 +106,25 @@ class Beacon:
         if self._left or not self.newest:
             return wait
         return min(wait, max(0, self._next - now))
+
+
+def make_beacon(port: str, link) -> Beacon:
+    """What says the readings. IdentityError where the file cannot be used, or the radio does not start.
+
+    `port`: drivers/<port>/ has the radio, where `link` has none.
+    """
+    try:
+        with open(PATH) as file:
+            interval = int(json.loads(file.read())["interval_ms"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise IdentityError("%s: %r" % (PATH, error)) from None
+    if interval < _SHORTEST_MS:
+        raise IdentityError("%s: interval_ms is %d, the least is %d" % (PATH, interval, _SHORTEST_MS))
+    try:
+        bearer = getattr(link, "bearer", None)
+        if bearer is None:
+            ble = __import__("fieldline_node.drivers.%s.ble" % port, None, None, ("Bearer",))
+            bearer = ble.Bearer(False)
+    except OSError as error:
+        raise IdentityError("%s: Bluetooth does not start: %r" % (PATH, error)) from None
+    return Beacon(bearer, interval)

@@ -3,7 +3,14 @@
 Rules: nothing is measured for it; it tells what the parts know.
 """
 
-from fieldline_wire.codes import CLASSES, HELLO_CLOCK_SET, HELLO_DEVELOPMENT, HELLO_WANTS_TIME, SLOT_NONE
+from fieldline_wire.codes import (
+    CLASSES,
+    HELLO_CLOCK_SET,
+    HELLO_DEVELOPMENT,
+    HELLO_NO_UPDATES,
+    HELLO_WANTS_TIME,
+    SLOT_NONE,
+)
 from fieldline_wire.health import Hello
 
 _U32 = 0xFFFFFFFF
@@ -22,6 +29,7 @@ class Health:
         "_settings",
         "_states",
         "slot",
+        "updates",
     )
 
     def __init__(self, board, cause, hardware, link, outbox, settings, clock, states) -> None:
@@ -35,12 +43,15 @@ class Health:
         self._clock = clock
         self._states = states
         self.slot = SLOT_NONE  # that runs; SLOT_NONE: the file system
+        self.updates = False  # whether any are taken
 
     def hello(self, now: int) -> Hello:
         """The Hello of this moment; `now` in ms."""
         flags = HELLO_CLOCK_SET if self._clock.is_set() else HELLO_WANTS_TIME
         if self._board.DEVELOPMENT:
             flags |= HELLO_DEVELOPMENT
+        if not self.updates:
+            flags |= HELLO_NO_UPDATES
         outbox = self._outbox
         return Hello(
             outbox.stream,

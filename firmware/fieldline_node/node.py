@@ -62,6 +62,7 @@ def make_node(board, hardware, link, journal, faults, region, identity, updates=
     app.uplink.begin()
     if updates is not None:
         app.health.slot = updates.slot
+        app.health.updates = True
         app.updates = updates.standby(app, journal)
     _first_lines(app, journal, epoch)
     return app

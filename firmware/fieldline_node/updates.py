@@ -1,7 +1,8 @@
 """Updates of this node beside its work: what is asked for, told, tried and confirmed (docs/update.md 8, 9).
 
 Rules: telemetry goes first: nothing is asked for while an alarm or live reading waits to be sent, and after a window
-of chunks the line is the readings' for as long again. Long work is done a slice a step. What only an update needs is
+of chunks the line is the readings' for as long again, where that is not long. What takes its time on a slow link is
+not asked for twice. Long work is done a slice a step. What only an update needs is
 loaded when one is offered; all of this leaves memory when nothing is to be done (standby.py). No sensor is measured
 less for it.
 """
@@ -28,7 +29,8 @@ CHUNKS = const(8)  # asked for at a time: 2 kB on the line, update.md 9.6
 HEAP_FLOOR = const(8192)  # bytes that a confirmed release leaves free
 TRIAL_MS = const(600000)  # update.md 8.9
 TEST_AFTER_MS = const(5000)  # of a trial: each sensor was sampled more than once
-_RETRY_MS = const(2000)  # update.md 9.6: then 4, 8, and 16 s
+_RETRY_MS = const(2000)  # update.md 9.6: then 4, 8, and 16 s; on a link with more patience a quarter of that
+_MOST_PAUSE_MS = const(2000)
 _MOST_RETRIES = const(3)
 _TELL_AGAIN_MS = const(60000)  # update.md 9.2
 _RESTART_AFTER_MS = const(2000)  # of PENDING: the Status goes out, acks come in
@@ -52,6 +54,7 @@ class Updates:
         "_port",
         "_restart_at",
         "_retries",
+        "_retry",
         "_seen",
         "_tell_at",
         "_told",
@@ -69,6 +72,7 @@ class Updates:
         self._asked_at = None  # ms, when the last Want went out
         self._next_want = 0
         self._retries = 0
+        self._retry = max(_RETRY_MS, app.uplink.patience // 4)  # ms
         self._restart_at = None
         self._heard_at = 0
         self._heap = 0  # the most that was free in a trial
@@ -148,7 +152,7 @@ class Updates:
             return
         self._retries = 0
         if not updater.waiting() and self._asked_at is not None:
-            self._next_want = now + (now - self._asked_at)
+            self._next_want = now + min(now - self._asked_at, _MOST_PAUSE_MS)
             self._asked_at = None
 
     def _receive(self, now: int, updater) -> int:
@@ -161,7 +165,7 @@ class Updates:
         if not updater.wants():
             return _IDLE_MS
         if self._asked_at is not None:
-            again = self._asked_at + (_RETRY_MS << min(self._retries, _MOST_RETRIES))
+            again = max(self._asked_at, self._heard_at) + (self._retry << min(self._retries, _MOST_RETRIES))
             if now < again:
                 return again - now
             self._retries += 1
@@ -171,7 +175,7 @@ class Updates:
             return _RETRY_MS // 20
         self._asked_at = now
         self._app.uplink.send(updater.want(CHUNKS))
-        return _RETRY_MS
+        return self._retry
 
     # --- telling
 

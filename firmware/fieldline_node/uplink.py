@@ -33,6 +33,7 @@ class Uplink:
         "_was_up",
         "acknowledged",
         "link_errors",
+        "patience",
     )
 
     def __init__(
@@ -43,6 +44,7 @@ class Uplink:
         between() may add to the outbox.
         """
         self._link = link
+        self.patience = link.pace[0]  # ms
         self._messenger = messenger
         self._outbox = outbox
         self._clock = clock

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -23,24 +22,22 @@ from fieldline_gateway.config import Config
 from fieldline_gateway.control import ControlServer
 from fieldline_gateway.errors import GatewayError
 from fieldline_gateway.fleet.service import FleetService
-from fieldline_gateway.folder import only_one, registry_path
+from fieldline_gateway.folder import only_one
 from fieldline_gateway.guard.audit import FOLDER as AUDIT_FOLDER
 from fieldline_gateway.guard.audit import AuditLog
 from fieldline_gateway.guard.strangers import Guard
-from fieldline_gateway.ingest import checkpoint
 from fieldline_gateway.ingest.came import Moment
 from fieldline_gateway.ingest.rules import Ingest
 from fieldline_gateway.links.mqtt import MqttLinks
 from fieldline_gateway.links.serial import SerialLinks
 from fieldline_gateway.listening import listening
-from fieldline_gateway.mqtt.client import Address
+from fieldline_gateway.mqtt.address import Address
 from fieldline_gateway.mqtt.listener import Listener
 from fieldline_gateway.node_operations import NodeOperations
 from fieldline_gateway.operations import Arguments, Caller, Operations
 from fieldline_gateway.overview import Overview
 from fieldline_gateway.pace import SWITCH_S
-from fieldline_gateway.records import ALARM, BULK, CLASSES, LIVE, Position
-from fieldline_gateway.registry import Registry
+from fieldline_gateway.records import Position
 from fieldline_gateway.replay.running import Replays
 from fieldline_gateway.rows import RowExtras
 from fieldline_gateway.running_sinks import RunningSinks, SinkNotes
@@ -49,10 +46,8 @@ from fieldline_gateway.sinks.make import make
 from fieldline_gateway.sinks.mqtt import MqttSink
 from fieldline_gateway.sinks.mqtt_config import MqttConfig
 from fieldline_gateway.sinks.payload import JsonPayload
-from fieldline_gateway.slices import MANY, SLICE, slices, staying
-from fieldline_gateway.store.files import DiskFiles
-from fieldline_gateway.store.state import StoreState
-from fieldline_gateway.store.store import Store
+from fieldline_gateway.slices import MANY, SLICE, staying
+from fieldline_gateway.state import State
 from fieldline_gateway.tasks import ended
 from fieldline_gateway.updates.service import Updates
 from fieldline_gateway.web import token_operations
@@ -95,14 +90,8 @@ class Gateway:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._registry = Registry(registry_path(config))
-        self._store = Store(
-            DiskFiles(config.data / "store"),
-            StoreState(config.data / "store.db"),
-            config.store,
-            utc_ms=_utc_ms,
-            random32=lambda: random.SystemRandom().getrandbits(32),
-        )
+        self._state = State(config, _utc_ms)
+        self._registry, self._store = self._state.registry, self._state.store
         self._links = SerialLinks(config.serial, self._receive)
         self._listener: Listener | None = None
         self._wifi: MqttLinks | None = None
@@ -114,9 +103,14 @@ class Gateway:
         self.operations.starting = True
         self.operations.reads("status", self._tell_status)
         history.add(self.operations, self._store.history, _utc_ms)
-        self._seen_version = 0
         self._flush_planned = False
+        self._alarms_read: Callable[[], int | None] = lambda: None
+        """Up to where the alerts have read the log of alarms; None before they run."""
         self._began = time.monotonic()
+
+    @property
+    def _ingest(self) -> Ingest:
+        return self._state.ingest
 
     def _make_mesh(self, config: MeshConfig) -> MeshLinks:
         from fieldline_gateway.mesh.links import MeshLinks
@@ -129,17 +123,18 @@ class Gateway:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.audit)
             self.audit.add_to(self.operations)
-            stack.callback(self._registry.close)
             with staying(MANY):
-                await self._open_state()
-                stack.push_async_callback(self._store.close)
-                await self._rebuild()
+                await self._state.open(stack, self._durable)
+            if self._mesh is not None:
+                from fieldline_gateway.mesh.links import SCHEME
+
+                self._ingest.downlinks.dear = lambda link: link.startswith(SCHEME)
             self._guard = Guard(self._ingest, self.audit)
             self._guard.add_to(self.operations)
             NodeOperations(self._ingest, self._registry, self._registry_changed, _utc_ms).add_to(
                 self.operations
             )
-            self.audit.note("gateway-starts", gateway=self._id, run=self._run)
+            self.audit.note("gateway-starts", gateway=self._state.id, run=self._state.run)
             stack.callback(self.audit.note, "gateway-stops")
             self._fleet = FleetService(self._ingest, self._registry, _now, self._plan_flush)
             self._fleet.add_to(self.operations)
@@ -148,6 +143,7 @@ class Gateway:
             await stack.enter_async_context(ControlServer(self._config.control_socket, self.operations))
             await self._make_sinks(stack)
             self._alerts = await stack.enter_async_context(self._make_alerts())
+            self._alarms_read = lambda: self._alerts.cursor
             self._alerts.add_to(self.operations)
             await self._store.keep_sinks([sink.name for sink in self._sinks.all])
             await stack.enter_async_context(self._sinks.running())
@@ -165,7 +161,11 @@ class Gateway:
             await self._open_page(stack)
             self.operations.starting = False
             logs.event(
-                logs.INFO, "gateway-runs", gateway=self._id, run=self._run, nodes=len(self._ingest.states)
+                logs.INFO,
+                "gateway-runs",
+                gateway=self._state.id,
+                run=self._state.run,
+                nodes=len(self._ingest.states),
             )
             yield
 
@@ -174,8 +174,8 @@ class Gateway:
         return {
             "gateway": {
                 "name": self._config.name,
-                "id": self._id,
-                "run": self._run,
+                "id": self._state.id,
+                "run": self._state.run,
                 "uptime_s": time.monotonic() - self._began,
             },
             "nodes": await status.nodes(list(self._ingest.states.values()), _utc_ms()),
@@ -209,53 +209,10 @@ class Gateway:
     async def _tell_status(self, _: Caller, __: Arguments) -> dict[str, Any]:
         return await self.status()
 
-    async def _open_state(self) -> None:
-        """Registry and store; the run number is on disk before anything can be sealed with it."""
-        self._registry.open()
-        self._id, self._run = self._registry.begin_run(random.SystemRandom().randrange(1, 1 << 16))
-        self._positions = self._registry.positions()
-        DiskFiles(self._config.data / "store").make()
-        await self._store.open(self._positions)
-
-    async def _rebuild(self) -> None:
-        """The state of ingest: the last checkpoint, and the log behind it."""
-        self._ingest = Ingest(self._store, self._id, self._run, self._config.limits)
-        if self._mesh is not None:
-            from fieldline_gateway.mesh.links import SCHEME
-
-            self._ingest.downlinks.dear = lambda link: link.startswith(SCHEME)
-        await self._reload()
-        checkpoint.load(self._ingest, self._registry)
-        count = 0
-        for cls in (LIVE, ALARM, BULK):
-            position = Position(cls, self._positions.get(cls, 0))
-            self._store.checkpoint(position)
-            async for batch in self._store.replay(position):
-                checkpoint.replay(self._ingest, [stored.record for stored in batch])
-                count += len(batch)
-        self._store.on_durable.append(self._durable)
-        checkpoint.finish_replay(self._ingest, _utc_ms())
-        logs.event(logs.INFO, "gateway-rebuilt", replayed=count)
-
-    async def _reload(self) -> None:
-        """Nodes, desired settings and commands, as the registry has them now; in slices."""
-        self._seen_version = self._registry.version()
-        registry, orders, results = self._registry, self._ingest.orders, list(self._ingest.results)
-        nodes = await asyncio.to_thread(registry.nodes)
-        desired = await asyncio.to_thread(registry.desired)
-        commands = await asyncio.to_thread(registry.open_commands, _utc_ms())
-        async for part in slices(nodes):
-            self._ingest.set_nodes(part)
-        orders.set_desired(desired)
-        # Done is also what came into the registry since it was read.
-        orders.set_commands(
-            commands, [(node, command) for node, command, _, _ in (*results, *self._ingest.results)]
-        )
-
     async def _registry_changed(self) -> None:
         """By another process or by an operation. Nothing of the fleet is changed meanwhile."""
         async with self._fleet.turn:
-            await self._reload()
+            await self._state.reload()
             self._guard.registry_changed()
             self._fleet.registry_changed()
         self._plan_flush()
@@ -287,7 +244,7 @@ class Gateway:
         config = self._config
         overview = Overview(
             config,
-            (self._id, self._run),
+            (self._state.id, self._state.run),
             self._store,
             self._sinks.all,
             self._tell_links,
@@ -312,7 +269,13 @@ class Gateway:
     async def _open_updates(self, stack: AsyncExitStack) -> None:
         config = self._config
         updates = Updates(
-            config.updates, config.data, config.serial.baud, self._ingest, _now, self._plan_flush
+            config.updates,
+            config.data,
+            config.serial.baud,
+            self._ingest,
+            _now,
+            self._plan_flush,
+            self._mesh.idle if self._mesh is not None else lambda link: True,
         )
         updates.add_to(self.operations)
         await stack.enter_async_context(updates)
@@ -370,7 +333,7 @@ class Gateway:
             await asyncio.sleep(HOUSEKEEPING_S)
             systemd.alive()
             try:
-                if self._registry.version() != self._seen_version:
+                if self._state.registry_is_newer():
                     await self._registry_changed()
                     logs.event(logs.INFO, "registry-read-again", nodes=len(self._ingest.states))
             except GatewayError as error:
@@ -389,20 +352,10 @@ class Gateway:
 
     async def _checkpoint(self) -> None:
         """Save what changed, so that a start replays little and the log may let go of what is behind."""
-        positions = {cls: self._store.durable(cls) for cls in CLASSES}
-        if not await self._fleet.keep_reported():
-            return  # what nodes said of their settings is found in the log again
-        changed = checkpoint.changes(self._ingest, positions, _utc_ms())
-        try:
-            await asyncio.to_thread(self._registry.save, changed)
-        except GatewayError as error:
-            checkpoint.give_back(self._ingest, changed)
-            logs.event(logs.ERROR, "checkpoint-failed", error=error)
-            return
-        checkpoint.saved(self._ingest, changed)
-        for cls, seq in positions.items():
-            kept = min(seq, self._alerts.cursor) if cls == ALARM else seq
-            self._store.checkpoint(Position(cls, kept))
+        positions = self._state.durable()
+        # What could not be kept of the nodes' settings is found in the log again.
+        if await self._fleet.keep_reported():
+            await self._state.save(positions, self._alarms_read())
 
 
 def _now() -> Moment:
@@ -413,8 +366,18 @@ def _utc_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+def is_fault(context: dict[str, Any]) -> bool:
+    """Whether what an event loop reports is an error that nobody took.
+
+    A line that is unplugged while it is written to is none: serial_asyncio reports it, and its protocol is told.
+    """
+    return not ("transport" in context and isinstance(context.get("exception"), OSError))
+
+
 def _log_fault(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """An error that nobody took is a fault of this program: say all that is known, and go on."""
+    if not is_fault(context):
+        return
     error = context.get("exception")
     log.error(
         "fault",

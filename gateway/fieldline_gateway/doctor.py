@@ -24,7 +24,8 @@ from fieldline_gateway.control import ask
 from fieldline_gateway.errors import UsageError
 from fieldline_gateway.links.serial import matching
 from fieldline_gateway.mqtt.address import Address
-from fieldline_gateway.mqtt.client import Dialer, Events
+from fieldline_gateway.mqtt.client import Events
+from fieldline_gateway.mqtt.dialer import Dialer
 from fieldline_gateway.mqtt.errors import MqttError
 from fieldline_gateway.sinks.config import SinkConfig
 

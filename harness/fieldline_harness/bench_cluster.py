@@ -20,7 +20,7 @@ from pathlib import Path
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
-from fieldline_gateway.mqtt.client import Address
+from fieldline_gateway.mqtt.address import Address
 from fieldline_gateway.sinks.mqtt import MqttSink
 from fieldline_gateway.sinks.mqtt_config import MqttConfig
 from fieldline_gateway.sinks.payload import JsonPayload

@@ -19,7 +19,7 @@ from pathlib import Path
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
-from fieldline_gateway.mqtt.client import Address
+from fieldline_gateway.mqtt.address import Address
 from fieldline_gateway.mqtt.codec import fields
 from fieldline_gateway.mqtt.window import Message
 from fieldline_gateway.pace import Pace

@@ -42,7 +42,8 @@ import asyncio
 import fieldline_node.drivers.micropython.run
 import fieldline_node.sensors.chip_temperature
 import fieldline_node.sensors.tachometer
-import fieldline_node.drivers.micropython.mesh
+import fieldline_node.drivers.micropython.ble
+import fieldline_node.mesh
 import fieldline_node.links.mesh
 
 async def wait():

@@ -134,6 +134,8 @@ class Reporter:
         self.counter = 0
         self._repeats = 0
         self.readings: dict[int, Said] = {}
+        self.others: Callable[[int, bytes], None] | None = None
+        """Takes (now, message) of what is no Ack."""
         self.start = rng.randrange(site.plan.report_ms)
 
     def begin(self, now: int) -> None:
@@ -158,7 +160,7 @@ class Reporter:
         while (what := self.session.poll(now)) is not None:
             if len(what) == 1:
                 hello = Hello(1, board="sim", firmware="1.0", classes=[(LIVE, self.end, 1)])
-                self._send(now, hello.to_bytes())
+                self.say(now, hello.to_bytes())
                 continue
             _, _, first = what
             said = self.readings.get(first)
@@ -167,7 +169,7 @@ class Reporter:
             else:
                 said.sends += 1
             body = Report(LIVE, 1, first, now // 1000, 1, [Reading(0, 0, 1, 0, 15000)])
-            self._send(now, body.to_bytes())
+            self.say(now, body.to_bytes())
             self.session.sent(now, LIVE, first, first)
         self.site.world.at(now + max(self.session.wait_ms(now), 50), self._wake)
 
@@ -175,7 +177,8 @@ class Reporter:
         if self.session.wait_ms(now) == 0:
             self._talk(now)
 
-    def _send(self, now: int, message: bytes) -> None:
+    def say(self, now: int, message: bytes) -> None:
+        """Hands a message to the mesh."""
         sealed = seal_uplink(self.ccm, self.id, 0, 1, self.counter, message)
         self.counter += 1
         if not self.model.waiting(GATEWAY):
@@ -188,10 +191,13 @@ class Reporter:
         return self.node.transport.repeats == self._repeats
 
     def _received(self, now: int, address: int, sealed: bytes) -> None:
-        message = decode(open_sealed(self.ccm, peek(sealed), sealed))
+        payload = open_sealed(self.ccm, peek(sealed), sealed)
+        message = decode(payload)
         if isinstance(message, Ack):
             self.session.on_ack(now, message.cls, message.next, message.ranges)
             self.site.world.at(now, self._talk)
+        elif self.others is not None:
+            self.others(now, payload)
 
 
 class Gateway:
@@ -206,13 +212,24 @@ class Gateway:
         self.unacknowledged = {address: rng.randrange(ACK_REPORTS) for address in site.reporters}
         self.counters: dict[int, int] = {}
         self.refused = 0
+        self.others: Callable[[int, Reporter, bytes], None] | None = None
+        """Takes (now, who, message) of what is neither Hello nor Report."""
+
+    def say(self, now: int, reporter: Reporter, message: bytes) -> None:
+        """Hands a message to a node to the mesh."""
+        address = reporter.address
+        counter = self.counters[address] = self.counters.get(address, 0) + 1
+        sealed = seal_downlink(reporter.ccm, reporter.id, 0, 1, counter, *GATEWAY_RUN, message)
+        self.model.send(now, address, sealed)
+        self.site.world.stir(GATEWAY)
 
     def _received(self, now: int, address: int, sealed: bytes) -> None:
         reporter = self.site.reporters.get(address)
         if reporter is None:
             return
         try:
-            message = decode(open_sealed(reporter.ccm, peek(sealed), sealed))
+            payload = open_sealed(reporter.ccm, peek(sealed), sealed)
+            message = decode(payload)
         except PeerError:
             self.refused += 1
             return
@@ -220,6 +237,8 @@ class Gateway:
             self._acknowledge(now, address)
         elif isinstance(message, Report):
             self._report(now, reporter, message.first)
+        elif self.others is not None:
+            self.others(now, reporter, payload)
 
     def _report(self, now: int, reporter: Reporter, number: int) -> None:
         address = reporter.address
@@ -253,12 +272,8 @@ class Gateway:
                 ranges[-1] = (ranges[-1][0], number)
             else:
                 ranges.append((number, number))
-        reporter = self.site.reporters[address]
-        counter = self.counters[address] = self.counters.get(address, 0) + 1
-        message = Ack(LIVE, 1, next_number, 0, 0, ranges[:16]).to_bytes()
-        sealed = seal_downlink(reporter.ccm, reporter.id, 0, 1, counter, *GATEWAY_RUN, message)
-        self.model.send(now, address, sealed)
-        self.site.world.stir(GATEWAY)
+        ack = Ack(LIVE, 1, next_number, 0, 0, ranges[:16])
+        self.say(now, self.site.reporters[address], ack.to_bytes())
 
 
 class Site:

@@ -1,6 +1,6 @@
 """A mosquitto of our own: the judge of our MQTT and the other end of the benches.
 
-Rules: it listens on loopback at a port that the system chose, keeps its files in a folder it is given, and is
+Rules: it listens on loopback at a free port, keeps its files in a folder it is given, and is
 stopped by its own process id. A machine without mosquitto is told what to run.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import socket
@@ -16,7 +17,8 @@ import time
 from pathlib import Path
 from typing import Self
 
-START_S = 10.0
+_PORTS = range(10_000, 32_768)  # Linux hands out those above (net.ipv4.ip_local_port_range)
+START_S = 60.0
 """Time for mosquitto to answer on its port; it takes 20 ms."""
 
 
@@ -31,11 +33,18 @@ def find_program(name: str = "mosquitto") -> str:
 
 
 def free_port() -> int:
-    """A TCP port on loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port on loopback that nobody has, and none of those that the system gives to who connects.
+
+    So it is still free when it is first used and after a restart, beside other processes that do as this one.
+    """
+    while True:
+        port = secrets.choice(_PORTS)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
 class Mosquitto:

@@ -15,7 +15,7 @@ from tests.boards.conftest import Play
 
 pytestmark = pytest.mark.vm
 
-WITHIN_S = 30.0
+WITHIN_S = 60.0
 IDENTITY = make_identity(bytes(range(8)), 3, bytes(range(16)))
 
 # Stops as wire.md 2.5 says: carriage return, Ctrl-C, 20 ms of silence.

@@ -15,7 +15,7 @@ from fieldline_boards.emulated.vm import VmBoard
 from fieldline_boards.errors import BoardError
 from tests.boards.repl import RawRepl, run
 
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 MESH = bytes((4, 0x2A, 1, 2, 3))
 LISTEN = """
 import bluetooth

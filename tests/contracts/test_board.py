@@ -21,7 +21,7 @@ from tests.boards.repl import RawRepl, run
 pytestmark = pytest.mark.vm
 
 UNIQUE_ID = bytes(range(8))
-WITHIN_S = 30.0
+WITHIN_S = 60.0
 
 Scenario = Callable[[Board], Awaitable[None]]
 
@@ -283,13 +283,14 @@ import time
 from machine import Pin
 n = 0
 def edge(p):
-    global n
+    global n, first, last
+    last = time.ticks_us()
+    if not n:
+        first = last
     n += 1
 Pin({pin}, Pin.IN, Pin.PULL_UP).irq(edge, Pin.IRQ_FALLING)
-t = time.ticks_us()
 time.sleep_ms(500)
-d = time.ticks_diff(time.ticks_us(), t)
-print(n * 1000000 // d)
+print((n - 1) * 1000000 // time.ticks_diff(last, first) if n > 1 else n)
 """
         for hz in (100, 400, 0):
             await board.pins.pulse(pin, hz)

@@ -17,7 +17,7 @@ import gmqtt
 import paho.mqtt.client as paho
 import pytest
 
-from fieldline_gateway.mqtt.client import Address
+from fieldline_gateway.mqtt.address import Address
 from fieldline_gateway.mqtt.codec import v311
 from fieldline_gateway.sinks.mqtt import MqttSink
 from fieldline_gateway.sinks.mqtt_config import MqttConfig

@@ -21,9 +21,11 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties as PahoProperties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from fieldline_gateway.mqtt.client import Address, Dialer, Events
+from fieldline_gateway.mqtt.address import Address
+from fieldline_gateway.mqtt.client import Events
 from fieldline_gateway.mqtt.codec import fields, reasons, v5, v311
 from fieldline_gateway.mqtt.codec.properties import Properties, encode_message
+from fieldline_gateway.mqtt.dialer import Dialer
 from fieldline_gateway.mqtt.window import Window
 from fieldline_harness.mosquitto import Mosquitto, find_program
 from tests.contracts.test_mqtt_broker import wait

@@ -118,7 +118,7 @@ async def site(folder: Path) -> AsyncIterator[tuple[Gateway, Wire, FakeNode]]:
 
 
 async def until(true: Callable[[], object]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not true():
             await asyncio.sleep(0.02)
 

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
+import tempfile
 import tty
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from bleak.backends.adapter import BaseBleakAdapter
@@ -118,13 +121,13 @@ class LiveBridge:
         self.is_old = False  # its firmware cannot tell the RSSI
         self.tells_rssi = False
         self._reader = Reader(64, BRIDGE_KINDS)
-        self._open()
-
-    def _open(self) -> None:
         self._master, self._slave = os.openpty()
         tty.setraw(self._slave)
         os.set_blocking(self._master, False)
-        self.path = os.ttyname(self._slave)
+        # A name of its own: the system gives the pty's to the next that is opened, maybe by another process's test.
+        self._folder = tempfile.mkdtemp(prefix="bridge")
+        self.path = f"{self._folder}/tty"
+        Path(self.path).symlink_to(os.ttyname(self._slave))
 
     def read(self) -> list[tuple[int, bytes]]:
         try:
@@ -153,6 +156,7 @@ class LiveBridge:
             os.write(self._master, data)
 
     def close(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
         for fd in (self._master, self._slave):
             with suppress(OSError):
                 os.close(fd)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -92,6 +93,27 @@ async def test_a_second_gateway_in_one_folder_is_refused(tmp_path: Path) -> None
         await gateway.start()
         code, said = await gateway.command("run")
         assert code == 2 and "another gateway runs" in said
+
+
+async def test_an_address_in_use_is_said_in_a_line_and_the_next_start_goes_on(
+    tmp_path: Path,
+) -> None:
+    async with site(tmp_path) as (gateway, wire, node):
+        await enrolled(gateway, node)
+        works = gateway.config.read_text()
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            bind = f"127.0.0.1:{other.getsockname()[1]}"
+            head = works.partition("[listener]")[0]
+            gateway.config.write_text(f'{head}[listener]\nbind = "{bind}"\n')
+            code, said = await gateway.command("run")
+        assert code == 2 and "Traceback" not in said
+        assert said.splitlines()[-1].startswith("fieldline gateway: error: ") and bind in said
+
+        gateway.config.write_text(works)
+        await gateway.start()
+        await linked(gateway)
+        wire.say(node.hello([(LIVE, 4, 1)], uptime=100), node.report(1, 3))
+        await until(lambda: wire.acknowledged(1, 3))
 
 
 async def test_a_disk_without_room_makes_nodes_wait_and_goes_on(tmp_path: Path) -> None:

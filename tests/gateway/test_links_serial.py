@@ -46,19 +46,19 @@ class Bench:
         return self.links.status()[0]
 
     async def until_open(self, times: int = 1) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not (status := self.links.status()) or status[0].get("opened") != times:
                 await asyncio.sleep(0.005)
 
     async def until_closed(self) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while self.state()["open"]:
                 await asyncio.sleep(0.005)
 
     async def from_line(self, frames: int) -> list[tuple[int, bytes]]:
         """What the gateway wrote, as a node reads it."""
         reader, found = Reader(), list[tuple[int, bytes]]()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(found) < frames:
                 found += reader.feed(await asyncio.to_thread(os.read, self.cable.master, 4096))
         return found

@@ -80,7 +80,7 @@ async def drain(reader: StoreReader, limit: int = 1000) -> list[StoredRecord]:
 
 
 async def until(true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not true():
             await asyncio.sleep(0.01)
 
@@ -220,7 +220,7 @@ async def test_a_full_group_does_not_wait_for_the_interval(tmp_path: Path) -> No
         await store.wait_durable(store.append(report(1)))  # the first goes at once
         for number in range(2, 7):
             position = store.append(report(number))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await store.wait_durable(position)
 
 
@@ -267,7 +267,7 @@ async def test_a_refusing_disk_holds_the_store_until_there_is_room(
         await until(lambda: len(told) > 1)
         assert announced == []
         files.fault = None
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await store.wait_durable(taken[-1])  # by its own retry
         assert store.held is None and told[-1] is None
         await put(store, 6, 1)

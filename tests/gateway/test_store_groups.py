@@ -21,7 +21,7 @@ from fieldline_gateway.store.log import ClassLog, GroupRules
 from fieldline_gateway.store.segment import Group, Segment, SegmentName
 from tests.fakes.gateway_records import report
 
-MOST_S = 10.0
+MOST_S = 60.0
 
 
 class HeldWriter:

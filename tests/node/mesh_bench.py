@@ -22,6 +22,7 @@ from fieldline_boards.emulated.air.host import HostNode, now_ms
 from fieldline_boards.emulated.air.live import LiveAir
 from fieldline_boards.emulated.vm import VmBoard
 from fieldline_boards.identity import make_identity
+from fieldline_harness.mesh_site import MemoryStore
 from fieldline_wire.mesh.access import Composition, Element
 from fieldline_wire.mesh.keys import AppKey, ApplicationKey
 from fieldline_wire.mesh.models.config_server import ConfigurationServer
@@ -32,19 +33,6 @@ GATEWAY = 0x0001
 NET_KEY, APP_KEY = bytes(range(16)), bytes(range(16, 32))
 PATIENCE_S = 150.0  # for what takes some seconds; one message that the mesh gives up costs 30
 STRONG = -55.0  # dBm
-
-
-class MemoryStore:
-    """Records of the gateway's node."""
-
-    def __init__(self) -> None:
-        self._records: dict[int, bytes] = {}
-
-    def load(self, record: int) -> bytes | None:
-        return self._records.get(record)
-
-    def save(self, record: int, data: bytes) -> None:
-        self._records[record] = data
 
 
 def device_key(address: int) -> bytes:

@@ -39,7 +39,8 @@ asyncio.run(wait())
 
 ONLY_MESH_CODE = ONLY_CODE.replace(
     "\nasync def",
-    "import fieldline_node.drivers.micropython.mesh\nimport fieldline_node.links.mesh\n\nasync def",
+    "import fieldline_node.drivers.micropython.ble\nimport fieldline_node.mesh\n"
+    "import fieldline_node.links.mesh\n\nasync def",
     1,
 )
 MESH_KEPT_BYTES = 26624  # as KEPT_BYTES, on a mesh; it was 20,900 when this was written

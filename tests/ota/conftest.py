@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.once import once
+
 TESTS = Path(__file__).parents[1]
 
 sys.path[:0] = [str(TESTS), str(TESTS / "ota")]
 
 
 @pytest.fixture(scope="session")
-def material_json() -> str:
+def material_json(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> str:
     """What update_cases.site.Material reads."""
     from tests.ota.attacks import material_text
 
-    return material_text()
+    return once(tmp_path_factory, pytestconfig, "material", lambda folder: material_text())

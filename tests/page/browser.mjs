@@ -18,7 +18,7 @@ export const launch = () => chromium.launch({ executablePath: CHROMIUM, headless
 export async function fresh(browser, size) {
   const context = await browser.newContext({ viewport: SIZES[size], hasTouch: size === "phone" });
   const page = await context.newPage();
-  page.setDefaultTimeout(20_000);
+  page.setDefaultTimeout(90_000); // a machine may be busy
   page.faults = [];
   page.on("pageerror", (error) => page.faults.push(`${error.message} ${error.stack}`));
   page.on("console", (message) => {

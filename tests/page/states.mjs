@@ -77,7 +77,7 @@ try {
   await page.waitForSelector('.line:has-text("no connection")');
   await look(page, "lost");
   say("start");
-  await page.waitForSelector(".banner", { state: "detached", timeout: 40_000 });
+  await page.waitForSelector(".banner", { state: "detached", timeout: 120_000 });
   await page.waitForSelector('.line:has-text("live")');
   const faults = [...page.faults, ...reader.faults];
   if (faults.length) throw new Error(faults.join("\n"));

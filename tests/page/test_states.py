@@ -6,13 +6,13 @@ import asyncio
 import json
 import os
 import shutil
-import socket
 from pathlib import Path
 
 import pytest
 
 from fieldline_gateway.web.config import tokens_path
 from fieldline_gateway.web.tokens import Tokens, digest, new_secret
+from fieldline_harness.mosquitto import free_port
 from fieldline_harness.page_site import SimulatedFan, page_site
 from tests.page.conftest import FOLDER
 
@@ -21,8 +21,7 @@ HOSTILE = "<img src=x onerror=alert(1)>"
 
 @pytest.mark.usefixtures("chromium")
 def test_an_alert_a_job_a_reader_and_a_gateway_that_goes_away(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
 
     async def run() -> None:
         fans = [SimulatedFan(at, f"fan-{at}") for at in range(1, 4)]

@@ -63,7 +63,6 @@ def until_numbers(subscriber: Subscriber, nodes: int, above: int) -> int:
 
 
 @pytest.mark.system
-@pytest.mark.timeout(300)
 def test_readings_reach_a_broker_and_a_second_start_goes_on(tmp_path: Path, broker: Mosquitto) -> None:
     folder = tmp_path / "demo"
     command = (*DEMO, "--dir", str(folder), "--broker", f"mqtt://127.0.0.1:{broker.port}")

@@ -71,7 +71,6 @@ async def killed_with_dirty_tails(site: Site) -> None:
 
 
 @pytest.mark.system
-@pytest.mark.timeout(280)
 @pytest.mark.parametrize("misfortune", [silent_broker, half_open, full_disk, clock, killed_with_dirty_tails])
 def test_nothing_is_lost_by(misfortune: Callable[[Site], object], tmp_path: Path) -> None:
     async def run() -> None:
@@ -85,7 +84,6 @@ def test_nothing_is_lost_by(misfortune: Callable[[Site], object], tmp_path: Path
 
 
 @pytest.mark.system
-@pytest.mark.timeout(280)
 def test_a_soak_that_loses_is_found_out(tmp_path: Path) -> None:
     """Acknowledgements before the sync: after a kill the node has let go of what the disk never got."""
 

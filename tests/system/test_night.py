@@ -78,7 +78,6 @@ async def well(night: Night, last: Callable[[FieldNode], int], began: float) -> 
 
 
 @pytest.mark.system
-@pytest.mark.timeout(280)
 def test_a_good_release_and_one_that_hangs(tmp_path: Path) -> None:
     async def play(night: Night) -> None:
         began = time.monotonic()

@@ -39,7 +39,6 @@ async def _judged(
 
 
 @pytest.mark.system
-@pytest.mark.timeout(240)
 def test_nothing_is_lost(tmp_path: Path) -> None:
     async def run() -> None:
         async with Chain(tmp_path, nodes=4, seed=SEED, sample_ms=200) as chain:
@@ -50,7 +49,6 @@ def test_nothing_is_lost(tmp_path: Path) -> None:
 
 
 @pytest.mark.system
-@pytest.mark.timeout(240)
 def test_an_acknowledgement_before_the_sync_is_found_out(tmp_path: Path) -> None:
     async def run() -> None:
         environment = {"FIELDLINE_TEST_ACK_EARLY": "1"}

@@ -89,7 +89,6 @@ class Air:
 
 
 @pytest.mark.system
-@pytest.mark.timeout(240)
 def test_one_gateway_of_two_is_replaced_by_an_empty_one(tmp_path: Path) -> None:
     with Mosquitto(tmp_path / "broker", BROKER) as broker:
         asyncio.run(one_of_two_is_replaced(tmp_path, [broker.port]))

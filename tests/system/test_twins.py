@@ -136,7 +136,6 @@ class Site:
 
 
 @pytest.mark.system
-@pytest.mark.timeout(300)
 def test_a_node_that_was_away_for_a_week_comes_to_its_desired_state(tmp_path: Path) -> None:
     async def run() -> None:
         site = Site(tmp_path)
@@ -166,7 +165,6 @@ def test_a_node_that_was_away_for_a_week_comes_to_its_desired_state(tmp_path: Pa
 
 
 @pytest.mark.system
-@pytest.mark.timeout(300)
 def test_the_gateway_killed_at_random_while_a_node_is_being_set(tmp_path: Path) -> None:
     """Wherever the kill falls (written, on its way down, in force, on its way up), the node comes to it."""
 
@@ -188,7 +186,6 @@ def test_the_gateway_killed_at_random_while_a_node_is_being_set(tmp_path: Path) 
 
 
 @pytest.mark.system
-@pytest.mark.timeout(300)
 def test_gateway_and_node_gone_at_once(tmp_path: Path) -> None:
     """Both start anew: what the node answered was lost, and it has the settings. It is told them again."""
 
@@ -211,7 +208,6 @@ def test_gateway_and_node_gone_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.system
-@pytest.mark.timeout(300)
 def test_commands_over_kills_are_carried_out_once_or_expire(tmp_path: Path) -> None:
     """A restart is an effect that can be counted: the node numbers its boots."""
 

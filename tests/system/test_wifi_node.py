@@ -70,7 +70,6 @@ class WifiChain(Chain):
 
 
 @pytest.mark.system
-@pytest.mark.timeout(240)
 def test_nothing_is_lost_of_nodes_with_wifi(tmp_path: Path) -> None:
     umqtt = find_umqtt()
 

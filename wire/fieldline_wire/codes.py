@@ -35,6 +35,7 @@ SLOT_NONE = const(0xFF)
 HELLO_CLOCK_SET = const(0x01)
 HELLO_DEVELOPMENT = const(0x02)
 HELLO_WANTS_TIME = const(0x04)
+HELLO_NO_UPDATES = const(0x08)
 
 # States of a sensor in a Hello: wire.md 5.6
 SENSOR_WELL = const(0)

@@ -22,8 +22,9 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from fieldline_gateway.alerts.model import Message
-from fieldline_gateway.mqtt.client import Dialer, Events
+from fieldline_gateway.mqtt.client import Events
 from fieldline_gateway.mqtt.codec import fields
+from fieldline_gateway.mqtt.dialer import Dialer
 from fieldline_gateway.mqtt.errors import MqttError
 from fieldline_gateway.mqtt.window import Run
 from fieldline_gateway.sinks.mqtt_config import MqttConfig

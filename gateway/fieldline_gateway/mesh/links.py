@@ -57,6 +57,7 @@ class MeshLinks:
             try:
                 await asyncio.Event().wait()
             finally:
+                await self.operations.paths.end()
                 await self.provisioning.end()
 
     def send(self, link: str, sealed: bytes) -> bool:
@@ -67,6 +68,12 @@ class MeshLinks:
             return False
         self._count(link)[1] += 1
         return True
+
+    def idle(self, link: str) -> bool:
+        """Whether nothing waits or is under way on a link: what is sent now goes on air. True for another's."""
+        if not link.startswith(SCHEME):
+            return True
+        return self.station.open and not self._model.waiting(int(link.removeprefix(SCHEME), 16))
 
     def status(self) -> list[dict[str, object]]:
         """One entry a bridge, a proxy, and a node that spoke, as plain JSON values."""

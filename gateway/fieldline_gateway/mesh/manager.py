@@ -89,6 +89,11 @@ class Manager:
         self._read_at = 0
         self._reread()
 
+    def set_back(self, state: MemberState) -> None:
+        """Its heartbeats were sent elsewhere: they are to come to us again."""
+        state.known.confirmed.pop(HEARTBEAT, None)
+        self._configurator.stir(state.address)
+
     def links(self) -> Links:
         """receiver -> sender -> share of adverts heard."""
         rows: dict[int, neighbours.Row | None] = {one: each.known.heard for one, each in self.states.items()}
@@ -251,9 +256,13 @@ class Manager:
         return max(mark for mark in marks if mark <= now)
 
     def _missed(self, state: MemberState) -> bool:
-        """Whether it is not heard, and not for so long that it counts as switched off."""
+        """Whether it is not heard, and not for so long that it counts as switched off; or not set yet.
+
+        Who says no heartbeats is nobody's neighbour: a relay that it is behind would be taken from it.
+        """
         since = state.lost_at if state.lost else state.since
-        return (state.lost or not state.heard_at) and now_ms() - since < HOLD * self._beat_ms
+        away = state.lost or not state.heard_at or HEARTBEAT not in state.known.confirmed
+        return away and now_ms() - since < HOLD * self._beat_ms
 
     def _choose(self) -> None:
         roots = frozenset(self._station.roots())

@@ -12,15 +12,13 @@ import socket
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, cast
 
-from fieldline_gateway.mqtt import transport
-from fieldline_gateway.mqtt.address import Address, Proxy, parse_reference
 from fieldline_gateway.mqtt.codec import fields, properties, reasons, v5, v311
 from fieldline_gateway.mqtt.codec.levels import Packet
 from fieldline_gateway.mqtt.codec.properties import NONE, Properties
-from fieldline_gateway.mqtt.codec.reader import MAX_PACKET, Reader
+from fieldline_gateway.mqtt.codec.reader import Reader
 from fieldline_gateway.mqtt.codec.runs import Aliases, PubackRun, encode_publishes, encode_publishes_v5
 from fieldline_gateway.mqtt.dialects import V5, V311
 from fieldline_gateway.mqtt.errors import (
@@ -34,17 +32,12 @@ from fieldline_gateway.mqtt.errors import (
 from fieldline_gateway.mqtt.terms import Server, refusal, server_of
 from fieldline_gateway.mqtt.window import Run
 
-__all__ = ["Address", "Connection", "Dialer", "Events", "Proxy", "Server", "parse_reference"]
-
 WRITE_BUFFER = 256 * 1024
 """Bytes that may wait in the transport before `paused`: two windows of readings."""
 
 GATHER_S = 0.001
 """Pause between two reads while many PUBACKs are on their way: one read of hundreds costs a third of the CPU
 of reads as the segments come, and delays nothing that the window waits for."""
-
-REMEMBER_S = 3600.0
-"""How long a server that speaks only 3.1.1 is not asked for 5.0 again: it may have been updated."""
 
 _OVERHEAD = 16
 """Most bytes of a QoS 1 PUBLISH beside topic, properties and payload: header 5, identifier 2, properties'
@@ -74,7 +67,7 @@ class Events:
 
 
 class Connection(asyncio.Protocol):
-    """A connection from its CONNECT on. Made by Dialer.open."""
+    """A connection from its CONNECT on. Made by Dialer.open (dialer.py)."""
 
     def __init__(self, connect: v311.Connect | v5.Connect, events: Events) -> None:
         self._loop = asyncio.get_running_loop()
@@ -361,62 +354,3 @@ def _unasked(packet: Packet) -> ProtocolError:
 
 def _words(code: int, found: Properties) -> str:
     return reasons.name(code) + (f": {found.reason_string}" if found.reason_string else "")
-
-
-class Dialer:
-    """Opens connections at protocol level 5, and at 4 (3.1.1) where that is asked for or all a server has."""
-
-    def __init__(self, level: int = 5) -> None:
-        self._level = level
-        self._only_311: dict[str, float] = {}  # by address: until when it is not asked for 5.0
-
-    async def open(
-        self, address: Address, connect: v5.Connect, events: Events, timeout_s: float
-    ) -> Connection:
-        """Connect and wait for CONNACK at most `timeout_s` an attempt; MqttError says why not and what to do."""
-        now = asyncio.get_running_loop().time()
-        if self._level == 5 and self._only_311.get(str(address), 0.0) <= now:
-            try:
-                bounded = replace(connect.properties, maximum_packet_size=MAX_PACKET)
-                return await _open(address, replace(connect, properties=bounded), events, timeout_s)
-            except ConnectRefused as error:
-                if error.code != reasons.UNSUPPORTED_VERSION:
-                    raise
-                self._only_311[str(address)] = now + REMEMBER_S
-        return await _open(address, _downgraded(connect), events, timeout_s)
-
-
-def _downgraded(connect: v5.Connect) -> v311.Connect:
-    """The same CONNECT in 3.1.1: a session that expires with its connection is a clean one (5.0: 3.1.2.4)."""
-    will = connect.will
-    return v311.Connect(
-        connect.client_id,
-        connect.keep_alive,
-        not connect.properties.session_expiry,
-        v311.Will(will.topic, will.payload, will.qos, will.retain) if will else None,
-        connect.username,
-        connect.password,
-    )
-
-
-async def _open(
-    address: Address, connect: v311.Connect | v5.Connect, events: Events, timeout_s: float
-) -> Connection:
-    connection = Connection(connect, events)
-    lower: asyncio.Transport | None = None
-    try:
-        async with asyncio.timeout(timeout_s):
-            lower = await transport.connect(address, connection)
-            await asyncio.wait((connection.opened, connection.closed), return_when=asyncio.FIRST_COMPLETED)
-    except TimeoutError:
-        text = f"no answer from {address} within {timeout_s:g} s; check host, port and firewall"
-        connection.abort(ConnectionLost(text))
-    except asyncio.CancelledError:
-        connection.abort(ConnectionLost("closed by this side"))
-        raise
-    finally:
-        if lower and connection.closed.done():  # WebSocket may not be up yet
-            lower.abort()
-    if connection.closed.done():
-        raise connection.closed.result()
-    return connection

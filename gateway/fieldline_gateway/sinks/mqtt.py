@@ -16,8 +16,10 @@ from contextlib import suppress
 
 from fieldline_gateway import logs
 from fieldline_gateway.errors import StoreError
-from fieldline_gateway.mqtt.client import Address, Connection, Dialer, Events
+from fieldline_gateway.mqtt.address import Address
+from fieldline_gateway.mqtt.client import Connection, Events
 from fieldline_gateway.mqtt.codec import reasons
+from fieldline_gateway.mqtt.dialer import Dialer
 from fieldline_gateway.mqtt.errors import ConnectionLost, MqttError, Refused
 from fieldline_gateway.mqtt.window import Run, Window
 from fieldline_gateway.records import StoredRecord

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
-from fieldline_gateway.mqtt.client import Address, Proxy
+from fieldline_gateway.mqtt.address import Address, Proxy
 from fieldline_gateway.mqtt.codec.fields import MAX_FIELD
 from fieldline_gateway.mqtt.codec.properties import Properties
 from fieldline_gateway.mqtt.codec.v5 import Connect, Will

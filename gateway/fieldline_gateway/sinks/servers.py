@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from fieldline_gateway.mqtt.client import Address, parse_reference
+from fieldline_gateway.mqtt.address import Address, parse_reference
 from fieldline_gateway.mqtt.codec import reasons
 from fieldline_gateway.mqtt.errors import MqttError, Refused
 

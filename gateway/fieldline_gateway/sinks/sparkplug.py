@@ -15,9 +15,11 @@ from contextlib import suppress
 
 from fieldline_gateway import logs
 from fieldline_gateway.errors import GatewayError
-from fieldline_gateway.mqtt.client import Address, Connection, Dialer, Events, Incoming
+from fieldline_gateway.mqtt.address import Address
+from fieldline_gateway.mqtt.client import Connection, Events, Incoming
 from fieldline_gateway.mqtt.codec import fields, reasons
 from fieldline_gateway.mqtt.codec.v5 import Will
+from fieldline_gateway.mqtt.dialer import Dialer
 from fieldline_gateway.mqtt.errors import ConnectionLost, MqttError
 from fieldline_gateway.mqtt.window import Run
 from fieldline_gateway.pace import Pace

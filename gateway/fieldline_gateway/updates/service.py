@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
@@ -17,15 +16,17 @@ from typing import Any, Self
 from fieldline_gateway import logs
 from fieldline_gateway.errors import GatewayError, UsageError
 from fieldline_gateway.ingest.came import Came, Moment
+from fieldline_gateway.ingest.node import NodeState
 from fieldline_gateway.ingest.rules import Ingest
 from fieldline_gateway.operations import Arguments, Caller, Operations, argument
 from fieldline_gateway.slices import slices
 from fieldline_gateway.tasks import ended
 from fieldline_gateway.updates.config import UpdatesConfig
-from fieldline_gateway.updates.pace import BITS
-from fieldline_gateway.updates.serving import WITHDRAWN, Node, Serving
+from fieldline_gateway.updates.pace import BITS, MESH_BYTES_PER_S, Medium
+from fieldline_gateway.updates.serving import WITHDRAWN, Node, Serving, takes_none
 from fieldline_gateway.updates.source import TufSource
 from fieldline_gateway.updates.state import UpdateState
+from fieldline_wire.messages import Hello
 from fieldline_wire.update import codes
 from fieldline_wire.update.token import TOKEN_SIZE
 
@@ -37,6 +38,7 @@ RETRY_S = 60
 MOST_NODES = 1000
 """In one call, and so in one transaction of the disk: 160 kB of a question's 1 MiB (control.py)."""
 MQTT_LINK = "mqtt:"  # links/mqtt.py: its speed is not known
+MESH_LINK = "mesh:"  # mesh/links.py: one air for all its nodes
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +54,9 @@ class Updates:
         ingest: Ingest,
         now: Callable[[], Moment],
         flush: Callable[[], None],
+        room: Callable[[str], bool] = lambda link: True,
     ) -> None:
+        """`room`: whether a link takes a chunk at once."""
         self._config = config
         self._ingest = ingest
         self._now = now
@@ -63,7 +67,7 @@ class Updates:
         self._source = (
             TufSource(config.repository, config.root, data / "updates") if config.root is not None else None
         )
-        self._serving = Serving(ingest.downlinks.say, self._rate, ingest.states)
+        self._serving = Serving(ingest.downlinks.say, self._medium, ingest.states, room)
         self._serving.asks = self._source is not None
         self._fault = ""
         self._checked_ms = 0
@@ -129,6 +133,11 @@ class Updates:
             "nodes": [
                 self._told(id, node) for id, node in self._serving.nodes.items() if node.status is not None
             ],
+            "without": [
+                self._without(id, state)
+                for id, state in self._ingest.states.items()
+                if state.hello is not None and takes_none(state.hello)
+            ],
         }
 
     async def _offer(self, _: Caller, arguments: Arguments) -> dict[str, Any]:
@@ -190,6 +199,11 @@ class Updates:
             raise UsageError(f"{text!r} is no enrolled node; `fieldline gateway status` lists them")
         return id
 
+    def _without(self, id: bytes, state: NodeState) -> dict[str, Any]:
+        """A node that says it takes no updates."""
+        assert state.hello is not None
+        return {"node": id.hex(), "name": state.node.name, "board": Hello.from_bytes(state.hello).board or ""}
+
     def _told(self, id: bytes, node: Node) -> dict[str, Any]:
         status, row = node.status, node.row
         known = self._ingest.states.get(id)
@@ -214,13 +228,16 @@ class Updates:
 
     # --- from time to time
 
-    def _rate(self, link: str) -> float:
-        return self._other_rate if link.startswith(MQTT_LINK) else self._serial_rate
+    def _medium(self, link: str) -> Medium:
+        if link.startswith(MESH_LINK):
+            share = self._config.share
+            return Medium("mesh", share * MESH_BYTES_PER_S, burst=1, shared=True, part=share)
+        return Medium(link, self._other_rate if link.startswith(MQTT_LINK) else self._serial_rate)
 
     async def _carry(self) -> None:
         """Writes what nodes said, acknowledges it, and sends chunks as links have room."""
         while True:
-            wait = self._serving.pump(time.monotonic())
+            wait = self._serving.pump(self._now())
             if self._serving.dirty:
                 await self._save()
             self._flush()

@@ -137,14 +137,13 @@ class Rollout:
         self.dirty.add(node.id)
         return [Decision("node-joined", ENGINE, node.id, {"ring": self.plan.rings[-1].name})]
 
-    def skip(self, id: str, why: str, now: float) -> list[Decision]:
+    def skip(self, id: str, why: str, now: float, reason: int = codes.NONE) -> list[Decision]:
         """This release is not for that node."""
         node = self.nodes[id]
-        return (
-            self._to(node, SKIPPED, now, what="node-skipped", data={"why": why})
-            if node.state == WAITING
-            else []
-        )
+        if node.state != WAITING:
+            return []
+        node.reason = reason
+        return self._to(node, SKIPPED, now, what="node-skipped", data={"why": why})
 
     def offered(self, id: str, counter: int, now: float) -> list[Decision]:
         """A token with this counter was made for the node, which is sent after this is on disk."""

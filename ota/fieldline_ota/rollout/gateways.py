@@ -41,6 +41,15 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
+class Without:
+    """A node that says it takes no updates."""
+
+    node: str
+    name: str
+    board: str
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """What a gateway knows of updates."""
 
@@ -49,6 +58,8 @@ class View:
     """Digests of the manifests of what it holds, verified."""
     fault: str
     """Why it could not refresh its releases, "" where it could."""
+    without: tuple[Without, ...] = ()
+    """Nodes that say they take no updates."""
 
 
 class Gateway(Protocol):
@@ -88,8 +99,12 @@ class RemoteGateway:
                 tuple(_seen(each) for each in told["nodes"]),
                 frozenset(str(each["digest"]) for each in told["releases"]),
                 str(told["fault"]),
+                tuple(
+                    Without(str(each["node"]), str(each["name"]), str(each["board"]))
+                    for each in told.get("without", ())  # an older gateway does not say
+                ),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise GatewayError(f"gateway {self.name}: its list of updates is none: {error!r}") from None
 
     def nodes(self, target: str) -> list[str]:

@@ -35,6 +35,7 @@ REASONS = {
     26: "flash did not take it",
     27: "aborted by a gateway",
     28: "too little memory for it on this node",
+    29: "it takes no updates: a frozen build, or no /trust.bin",
     30: "the root file is malformed",
     31: "the root's version is not the next",
     32: "too few holders signed the root",

@@ -14,6 +14,7 @@ from fieldline_ota.errors import UsageError
 from fieldline_ota.rollout.engine import Rollout
 from fieldline_ota.rollout.gateways import Gateway, GatewayError, Seen, View
 from fieldline_ota.rollout.model import CONFIRMED, SKIPPED, WAITING, Decision, Node, Plan, Ref, rings_of
+from fieldline_ota.rollout.reasons import words
 from fieldline_ota.rollout.store import RolloutStore
 from fieldline_ota.tokens import TokenKeys
 from fieldline_wire.update import codes
@@ -32,10 +33,13 @@ def start(
     store: RolloutStore, gateways: Sequence[Gateway], plan: Plan, who: str, now: float, salt: str
 ) -> Rollout:
     """A new rollout over all nodes of the board that the gateways know. UsageError, GatewayError."""
-    seen = _newest({gateway.name: gateway.look() for gateway in gateways})
+    views = {gateway.name: gateway.look() for gateway in gateways}
+    seen = _newest(views)
     nodes = {id: (name, each) for id, (each, name) in seen.items() if each.board == plan.board}
     if not nodes:
-        raise UsageError(f"no gateway knows a node of board {plan.board} that takes updates")
+        none = sum(each.board == plan.board for view in views.values() for each in view.without)
+        but = f": {none} say that they take none ({words(codes.NO_UPDATES)})" if none else ""
+        raise UsageError(f"no gateway knows a node of board {plan.board} that takes updates{but}")
     members: dict[str, list[str]] = {}
     for ring in plan.rings:
         if ring.target:
@@ -57,6 +61,7 @@ def step(store: RolloutStore, gateways: Sequence[Gateway], keys: TokenKeys, id: 
         decisions: list[Decision] = []
         for each, name in _newest(views).values():
             decisions += _take(rollout, name, each, now)
+        decisions += _without(rollout, views, now)
         decisions += rollout.tick(now)
         unwanted = _unwanted(rollout, views)
         for node in rollout.unwanted():
@@ -142,6 +147,20 @@ def _take(rollout: Rollout, gateway: str, seen: Seen, now: float) -> list[Decisi
         decisions += rollout.skip(node.id, f"its floor is {report.floor}", now)
     if node.state != SKIPPED:
         decisions += rollout.report(report, now)
+    return decisions
+
+
+def _without(rollout: Rollout, views: Mapping[str, View], now: float) -> list[Decision]:
+    """Nodes of the board that say they take no updates: told with that reason, and not waited for."""
+    decisions: list[Decision] = []
+    if rollout.state not in ("running", "held"):
+        return decisions
+    seen = _newest(views)
+    for name, view in views.items():
+        for each in view.without:
+            if each.board == rollout.plan.board and each.node not in seen:
+                decisions += rollout.join(Node(each.node, each.name, name, 0), now)
+                decisions += rollout.skip(each.node, words(codes.NO_UPDATES), now, codes.NO_UPDATES)
     return decisions
 
 

@@ -20,7 +20,7 @@ ERASE = slip.encode(Request(Command.FLASH_BEGIN, 0, b"\0\x10" + bytes(18)).to_by
 
 
 def exchange(board: Board, data: bytes, size: int) -> bytes:
-    with serial.Serial(board.port, timeout=10) as port:
+    with serial.Serial(board.port, timeout=60) as port:
         port.write(data)
         answer: bytes = port.read(size)
         return answer

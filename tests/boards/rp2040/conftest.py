@@ -12,6 +12,7 @@ import pytest
 from fieldline_boards.emulated import images
 from fieldline_boards.emulated.rp2040 import Rp2040Board
 from tests.boards.rp2040.picos import SPEC, Equipped, Play, Scenario
+from tests.once import once
 
 sys.path.insert(0, str(Path(__file__).parents[2]))  # tests/fakes, as on a board
 
@@ -26,11 +27,11 @@ def image() -> Path:
 
 
 @pytest.fixture(scope="session")
-def equipped(image: Path, tmp_path_factory: pytest.TempPathFactory) -> Equipped:
+def equipped(image: Path, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Equipped:
     """Made once."""
     from tests.boards.rp2040.nodes import equip  # when sys.path has tests/fakes
 
-    return asyncio.run(equip(image, tmp_path_factory.mktemp("equipped")))
+    return once(tmp_path_factory, pytestconfig, "equipped", lambda folder: asyncio.run(equip(image, folder)))
 
 
 @pytest.fixture

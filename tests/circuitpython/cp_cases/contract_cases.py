@@ -1,9 +1,12 @@
 """The contracts of the node's ports (tests/contracts/node_ports.py), kept by the CircuitPython drivers."""
 
+from _bleio import BluetoothError
 from contracts.node_ports import CASES
 from cp_cases.rig import blank_flash, reopened
+from cp_radio import ADV_NONCONN_IND, Heard
 from cp_world import FakeTime, Holder, Reset, new_world
 
+from fieldline_node.drivers.circuitpython.ble import RING, Bearer
 from fieldline_node.drivers.circuitpython.console import Console
 from fieldline_node.drivers.circuitpython.hardware import Hardware
 
@@ -72,6 +75,57 @@ class StreamRig:
         Holder.world.serial.open = True
 
 
+class BearerRig:
+    PORT = "espressif"
+
+    def __init__(self):
+        self.world = new_world()
+        self.world.ble_port = self.PORT
+        self.world.power_on("POWER_ON")
+        self.bearer = Bearer()
+        self.bound = RING
+        self.came = []
+        self.rssi = None
+        self.air = []
+        self._due = 0
+        self.world.radio.on_event = self._said
+
+    def now(self):
+        return (self.world.us - self.world.started_us) // 1000
+
+    def hear(self, data, rssi=-60):
+        self.world.radio.say(Heard(data, rssi))
+
+    def wait(self, ms):
+        """As a mesh link does (links/mesh.py)."""
+        for _ in range(ms):
+            self.world.advance(1000)
+            advert = self.bearer.take()
+            while advert is not None:
+                self.came.append(advert[:2])
+                self.rssi = advert[2]
+                advert = self.bearer.take()
+            if self.now() >= self._due or not self.bearer.ready:
+                self._due = self.now() + self.bearer.poll(self.now())
+
+    def refuse(self, on):
+        ble = self.world.ble
+        ble.refuse.clear()
+        ble.repairs = False
+        if on:
+            for call in ("start_advertising", "stop_advertising", "start_scan", "enabled"):
+                ble.refuse[call] = BluetoothError("Unknown system firmware error: 15")
+            self.world.radio.silence()
+
+    def _said(self, kind, data):
+        assert kind == ADV_NONCONN_IND
+        self.air.append(data)
+
+
+class NordicRig(BearerRig):
+    PORT = "nordic"
+
+
 def case_the_flash_keeps_its_contract():
     _check("flash", FlashRig)
 
@@ -86,6 +140,14 @@ def case_the_edges_keep_their_contract():
 
 def case_the_stream_keeps_its_contract():
     _check("stream", StreamRig)
+
+
+def case_the_bearer_keeps_its_contract():
+    _check("bearer", BearerRig)
+
+
+def case_the_bearer_keeps_its_contract_on_nrf():
+    _check("bearer", NordicRig)
 
 
 def case_the_chip_keeps_its_contract():

@@ -29,6 +29,7 @@ CUT = "cut"
 class CircuitPythonBoard(TestedBoard):
     """What `fieldline node build --interpreter circuitpython` makes of a board."""
 
+    USB_DRIVE = True
     PIN_NAMES = "GP%d"
     STORE = STORE
     STORE_SLOTS = SLOTS
@@ -49,10 +50,11 @@ class _FakeGc:
 
 def _install():
     sys.modules["fieldline_board"] = CircuitPythonBoard
+    from fieldline_node import bthome, mesh, optional
     from fieldline_node.drivers.circuitpython import flash, hardware, identity, run
 
-    flash.os = hardware.os = FakeOs(os.urandom)
-    flash.open = identity.open = fake_open
+    flash.os = hardware.os = optional.os = FakeOs(os.urandom)
+    flash.open = identity.open = mesh.open = bthome.open = fake_open
     hardware.gc = _FakeGc()
     run.time = FakeTime()
 

@@ -75,12 +75,13 @@ class FatVolume:
     def open(self, path, mode):
         if self.lost:
             raise OSError(ENOENT)
-        if mode != "rb" and not self.python_writes:
+        if mode not in ("r", "rb") and not self.python_writes:
             raise OSError(EROFS)
         if mode == "wb":
             return NewFile(self, path)
-        if path in self.texts and mode == "rb":
-            return TextFile(self.texts[path])
+        if path in self.texts and mode != "wb":
+            data = self.texts[path]
+            return TextFile(data if mode == "rb" else data.decode())
         if path not in self.files:
             raise OSError(ENOENT)
         return OpenFile(self, *self.files[path])

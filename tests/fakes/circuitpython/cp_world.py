@@ -6,6 +6,7 @@ an Exception, so that no handler of the app takes it. power_on() starts the chip
 
 from cp_fat import FatVolume
 from cp_nvm import ByteArray
+from cp_radio import Ble, Radio
 
 TICKS_PERIOD = 1 << 29  # supervisor.ticks_ms
 TICKS_AT_START = TICKS_PERIOD - 65000  # "the first overflow occurs about 65 seconds after power-on"
@@ -52,6 +53,9 @@ class World:
         self.serial = Serial()
         self.has_usb_data = False
         self.on_advance = None
+        self.radio = Radio()
+        self.usb_in = 8  # IN endpoints of the chip
+        self.ble_port = "espressif"  # or "nordic"; None: no Bluetooth of the chip's own
         self.power_on("POWER_ON")
 
     def power_on(self, why):
@@ -76,6 +80,8 @@ class World:
         self.wire_bits = []  # what comes from the 1-Wire bus
         self.wire_sent = []
         self.analog = {}
+        self.radio.silence()
+        self.ble = Ble(self.ble_port)
         self.volume.power_on()
 
     def ticks_ms(self):
@@ -92,6 +98,7 @@ class World:
             while spin.hz and spin.next <= self.us:
                 self.counts[pin] = self.counts.get(pin, 0) + 1
                 spin.next += 1000000 / spin.hz
+        self.radio.advance(self.us)
         if self.wdt_mode == "RESET" and self.us - self.fed_us > self.wdt_timeout * 1000000:
             raise Reset("WATCHDOG")
         if self.on_advance is not None:

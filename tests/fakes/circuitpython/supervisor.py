@@ -25,5 +25,15 @@ class Runtime:
     def safe_mode_reason(self):
         return Holder.world.safe_mode_reason
 
+    @property
+    def ble_workflow(self):
+        return Holder.world.ble.workflow
+
+    @ble_workflow.setter
+    def ble_workflow(self, on):
+        if Holder.world.ble.port is None:
+            raise NotImplementedError
+        Holder.world.ble.workflow = bool(on)
+
 
 runtime = Runtime()

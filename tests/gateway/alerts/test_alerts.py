@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import hmac
 import json
-import socket
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,10 +24,11 @@ from fieldline_gateway.alerts.notify import Mail, Mqtt, NotifyError, Webhook
 from fieldline_gateway.alerts.watch import Scene, Watch, alarms
 from fieldline_gateway.errors import UsageError
 from fieldline_gateway.ingest.node import NodeState
-from fieldline_gateway.mqtt.client import Address
+from fieldline_gateway.mqtt.address import Address
 from fieldline_gateway.mqtt.listener import Listener
 from fieldline_gateway.records import ALARM, KIND_REPORT, TIME_NODE, Record, StoredRecord
 from fieldline_gateway.sinks.mqtt_config import MqttConfig
+from fieldline_harness.mosquitto import free_port
 from fieldline_wire.messages import CAUSE_SHIFT, READING_CLEARED, READING_RAISED, Reading, Report
 from tests.fakes.gateway_node import FakeNode
 
@@ -219,8 +219,7 @@ class Mailbox:
 
 async def test_a_mail_server_gets_one_mail_with_its_own_message_id_and_no_forged_header() -> None:
     box = Mailbox()
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     server = Controller(box, hostname="127.0.0.1", port=port)
     server.start()
     try:

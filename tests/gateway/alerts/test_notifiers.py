@@ -25,7 +25,7 @@ from aiosmtpd.controller import Controller
 from fieldline_gateway.alerts.notify import Mail, Mqtt, NotifyError, Webhook
 from fieldline_gateway.control import ask
 from fieldline_gateway.errors import GatewayError
-from fieldline_gateway.mqtt.client import Address
+from fieldline_gateway.mqtt.address import Address
 from fieldline_gateway.sinks.mqtt_config import MqttConfig
 from fieldline_harness.mosquitto import Mosquitto, free_port
 from fieldline_harness.subscriber import Subscriber

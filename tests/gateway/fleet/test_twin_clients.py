@@ -25,7 +25,7 @@ from fieldline_host.tomlfile import ConfigError
 from tests.gateway.fleet.conftest import World
 
 NODE = "0000000000000001"
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 class Site:

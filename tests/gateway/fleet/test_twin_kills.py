@@ -25,7 +25,7 @@ from tests.fakes.gateway_node import FakeNode
 from tests.fakes.gateway_site import Wire, until
 from tests.system.chain import LOSSY
 
-START_S = 30.0
+START_S = 60.0
 SEED = 20_261_201
 ORDERS = 12
 

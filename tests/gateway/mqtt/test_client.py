@@ -6,8 +6,10 @@ import asyncio
 
 import pytest
 
-from fieldline_gateway.mqtt.client import Address, Connection, Dialer, Events
+from fieldline_gateway.mqtt.address import Address
+from fieldline_gateway.mqtt.client import Connection, Events
 from fieldline_gateway.mqtt.codec import fields, v5, v311
+from fieldline_gateway.mqtt.dialer import Dialer
 from fieldline_gateway.mqtt.errors import ConnectionLost, ConnectRefused, MqttError, ProtocolError
 from fieldline_gateway.mqtt.window import Run
 from tests.gateway.mqtt.support import FakeBroker, Peer, run, until

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from fieldline_gateway.mqtt.address import parse_reference
-from fieldline_gateway.mqtt.client import Address, Connection, Dialer, Events
+from fieldline_gateway.mqtt.address import Address, parse_reference
+from fieldline_gateway.mqtt.client import Connection, Events
 from fieldline_gateway.mqtt.codec import fields, properties, reasons, v5, v311
 from fieldline_gateway.mqtt.codec.properties import Properties
+from fieldline_gateway.mqtt.dialer import Dialer
 from fieldline_gateway.mqtt.errors import (
     ConnectionLost,
     ConnectRefused,

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from fieldline_gateway.mqtt.client import Address, Dialer, Events
+from fieldline_gateway.mqtt.address import Address
+from fieldline_gateway.mqtt.client import Events
 from fieldline_gateway.mqtt.codec import reasons, v5
+from fieldline_gateway.mqtt.dialer import Dialer
 from fieldline_gateway.mqtt.errors import ConnectionLost, ConnectRefused, MqttError
 from fieldline_gateway.mqtt.listener import Listener
 from fieldline_gateway.mqtt.security import Passwords, Security, hash_password, server_tls

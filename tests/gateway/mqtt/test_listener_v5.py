@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 
 from fieldline_gateway.mqtt import security as security_module
-from fieldline_gateway.mqtt.client import Address, Dialer, Events
+from fieldline_gateway.mqtt.address import Address
+from fieldline_gateway.mqtt.client import Events
 from fieldline_gateway.mqtt.codec import reasons, v5, v311
 from fieldline_gateway.mqtt.codec.properties import NONE, Properties
+from fieldline_gateway.mqtt.dialer import Dialer
 from fieldline_gateway.mqtt.errors import MqttError
 from fieldline_gateway.mqtt.listener import Listener
 from fieldline_gateway.mqtt.security import Passwords, Security, hash_password, server_tls

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
-from fieldline_gateway.mqtt.client import Address
+from fieldline_gateway.mqtt.address import Address
 from fieldline_gateway.mqtt.codec import fields, v311
 from fieldline_gateway.records import Position
 from fieldline_gateway.sinks.mqtt import Backoff, MqttSink
 from fieldline_gateway.sinks.mqtt_config import MqttConfig
 from fieldline_gateway.sinks.payload import JsonPayload
+from fieldline_harness.mosquitto import free_port
 from tests.gateway.mqtt.conftest import Said
 from tests.gateway.mqtt.support import FakeBroker, FakeReader, report, run, until
 
@@ -271,12 +272,8 @@ def test_refusals_say_what_to_do(code: int, remedy: str, said: Said) -> None:
 
 
 def test_nothing_listens_and_a_name_that_is_none(said: Said, monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-
     async def main() -> None:
-        async with running(make(port), FakeReader()):
+        async with running(make(free_port()), FakeReader()):
             await until(lambda: "nothing listens at mqtt://127.0.0.1" in said.text)
 
         def no_such_name(*_: object, **__: object) -> None:

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from fieldline_gateway.mqtt.client import Address
+from fieldline_gateway.mqtt.address import Address
 from fieldline_gateway.sinks.mqtt import MqttSink
 from fieldline_gateway.sinks.mqtt_config import MqttConfig
 from fieldline_gateway.sinks.payload import JsonPayload

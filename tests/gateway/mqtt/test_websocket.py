@@ -19,9 +19,10 @@ from typing import Any
 import paho.mqtt.client as paho
 import pytest
 
-from fieldline_gateway.mqtt.address import Proxy
-from fieldline_gateway.mqtt.client import Address, Connection, Dialer, Events
+from fieldline_gateway.mqtt.address import Address, Proxy
+from fieldline_gateway.mqtt.client import Connection, Events
 from fieldline_gateway.mqtt.codec import fields, v5
+from fieldline_gateway.mqtt.dialer import Dialer
 from fieldline_gateway.mqtt.errors import ConnectionLost, MqttError, ProtocolError
 from fieldline_gateway.mqtt.security import Security, server_tls
 from fieldline_gateway.mqtt.window import Run, Window

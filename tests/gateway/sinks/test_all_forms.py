@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import paho.mqtt.client as paho
-import pytest
 
 from fieldline_gateway.records import LIVE
 from fieldline_gateway.sparkplug.payload import Payload
@@ -94,7 +93,6 @@ async def patiently(true: Callable[[], object]) -> None:
             await asyncio.sleep(0.05)
 
 
-@pytest.mark.timeout(240)
 async def test_every_form_gets_everything_and_what_is_new_comes_before_the_backlog(tmp_path: Path) -> None:
     with Mosquitto(tmp_path / "broker", BROKER) as broker, Judge(broker.port) as judge:
         async with site(tmp_path) as (gateway, wire, node):

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from fieldline_gateway.errors import StoreError
-from fieldline_gateway.mqtt.client import Address
+from fieldline_gateway.mqtt.address import Address
 from fieldline_gateway.mqtt.codec import fields, reasons, v5
 from fieldline_gateway.mqtt.codec.properties import Properties
 from fieldline_gateway.mqtt.errors import ConnectionLost, Disconnected

@@ -16,7 +16,7 @@ import paho.mqtt.client as paho
 import pytest
 
 from fieldline_gateway.errors import StoreError
-from fieldline_gateway.mqtt.client import Address
+from fieldline_gateway.mqtt.address import Address
 from fieldline_gateway.records import KIND_GAP, StoredRecord
 from fieldline_gateway.sinks.mqtt_config import MqttConfig
 from fieldline_gateway.sinks.sparkplug import BD_SEQ, CATALOGUE, SparkplugSink

@@ -18,7 +18,7 @@ from fieldline_gateway.updates.source import TufSource
 from fieldline_wire.update.codes import CHUNK, OBJECT_ENVELOPE
 from tests.ota.releases import Repo
 
-STARTS_S = 20.0
+STARTS_S = 60.0
 
 
 @contextmanager

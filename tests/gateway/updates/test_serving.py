@@ -13,10 +13,22 @@ import pytest
 
 from fieldline_gateway.ingest.came import Came, Moment
 from fieldline_gateway.ingest.node import NodeState
-from fieldline_gateway.updates.pace import OVERHEAD, WINDOW, Bucket
-from fieldline_gateway.updates.serving import Serving
+from fieldline_gateway.updates.pace import (
+    LOOK_MS,
+    MOST_PAUSE_MS,
+    OVERHEAD,
+    TURN_MS,
+    WINDOW,
+    Bucket,
+    Flights,
+    Medium,
+    Turns,
+)
+from fieldline_gateway.updates.serving import Serving, takes_none
 from fieldline_gateway.updates.source import TufSource
 from fieldline_gateway.updates.state import Row, UpdateState
+from fieldline_wire.codes import HELLO_NO_UPDATES
+from fieldline_wire.messages import Hello
 from fieldline_wire.update import codes
 from fieldline_wire.update.messages import Abort, Ask, Chunk, Offer
 from tests.gateway.updates.updating_node import UpdatingNode
@@ -25,9 +37,16 @@ from tests.ota.releases import TOKENS, Repo
 
 
 class Bench:
-    """Nodes on one link and the rules; messages go unsealed. `drop`: says which of them are lost."""
+    """Nodes on one link and the rules; messages go unsealed. `drop`: says which of them are lost.
 
-    def __init__(self, repo: Repo, folder: Path, count: int = 1, rate: float = 1e9) -> None:
+    `shared`: they are nodes of one mesh, each on a link of its own. `room`: whether a link takes a chunk.
+    """
+
+    def __init__(
+        self, repo: Repo, folder: Path, count: int = 1, rate: float = 1e9, shared: bool = False
+    ) -> None:
+        self.shared = shared
+        self.room: Callable[[str], bool] = lambda link: True
         self.repo = repo
         self.folder = folder
         self.rate = rate
@@ -51,8 +70,9 @@ class Bench:
             state.link = None  # until it is heard
         self.serving = Serving(
             lambda state, message: self.said.append((state.node.id, message)),
-            lambda link: self.rate,
+            self.medium,
             self.states,
+            self._has_room,
         )
         self.serving.load(rows)
         self.look()
@@ -62,13 +82,23 @@ class Bench:
             source = TufSource(url, self.repo.root_file, self.folder / "gw")
             self.serving.holds(source.refresh(), self.moment)
 
+    def _has_room(self, link: str) -> bool:
+        return self.room(link)
+
+    def medium(self, link: str) -> Medium:
+        if self.shared:
+            return Medium("mesh", self.rate, burst=1, shared=True)
+        return Medium(link, self.rate)
+
     @property
     def moment(self) -> Moment:
         return Moment(self.now_ms, self.now_ms)
 
     def came(self, id: bytes, payload: bytes) -> Came:
-        self.states[id].link = "line"
-        return Came(self.moment, "line", SimpleNamespace(node=id), self.states[id], payload)  # type: ignore[arg-type]
+        link = f"mesh:{id[-1]:04x}" if self.shared else "line"
+        self.states[id].link = link
+        self.states[id].heard_ms = self.now_ms
+        return Came(self.moment, link, SimpleNamespace(node=id), self.states[id], payload)  # type: ignore[arg-type]
 
     def hello(self) -> None:
         for id, node in self.nodes.items():
@@ -83,7 +113,7 @@ class Bench:
 
     def turn(self) -> bool:
         """Carries all that waits one way and back; False where nothing did."""
-        self.serving.pump(self.now_ms / 1000)
+        self.serving.pump(self.moment)
         dirty, self.serving.dirty = self.serving.dirty, set()
         self.serving.saved(dirty)
         going, self.said = self.said, []
@@ -342,7 +372,7 @@ def test_what_a_node_may_not_send_or_is_malformed_is_no_message(repo: Repo, tmp_
     assert bench.serving.take(
         bench.came(id, b"\x22\x10\xff\xff\xff\xff\xff\xff")
     )  # a Want of nothing there is
-    assert bench.serving.pump(1.0) is None and not bench.said
+    assert bench.serving.pump(bench.moment) is None and not bench.said
 
 
 def test_chunks_take_no_more_than_their_share_and_nodes_take_turns(repo: Repo, tmp_path: Path) -> None:
@@ -366,7 +396,7 @@ def test_chunks_take_no_more_than_their_share_and_nodes_take_turns(repo: Repo, t
 
 
 def test_a_bucket_gives_its_rate_and_no_more() -> None:
-    bucket = Bucket(1000)
+    bucket = Bucket(Medium("line", 1000))
     given = 0
     now = 100.0
     for _ in range(10_000):
@@ -383,3 +413,137 @@ def test_status_of_an_older_gateway_that_cannot_be_read_is_forgotten(repo: Repo,
     id = next(iter(bench.nodes))
     bench.new_gateway([Row(id, status=b"\x20nonsense")])
     assert bench.serving.nodes[id].status is None
+
+
+def on_air(bench: Bench) -> list[bytes]:
+    """Nodes that ask for chunks now."""
+    return [id for id, node in bench.nodes.items() if node.status().state in (codes.OFFERED, codes.RECEIVING)]
+
+
+def test_nodes_of_a_mesh_are_updated_one_after_the_other_at_the_share_of_one(
+    repo: Repo, releases: list[str], tmp_path: Path
+) -> None:
+    rate = 83.0  # a quarter of a mesh
+    bench = Bench(repo, tmp_path, count=4, rate=rate, shared=True)
+    bench.hello()
+    bench.run()
+    begin = bench.now_ms / 1000
+    for id in bench.nodes:
+        bench.offer(id, releases[0])
+    order: list[bytes] = []
+    while {node.status().running for node in bench.nodes.values()} != {1}:
+        bench.now_ms += 50
+        bench.turn()
+        assert len(on_air(bench)) <= 1, "a second node was told before the first had all"
+        order += [id for id in on_air(bench) if id not in order]
+        assert bench.now_ms < 10_000_000, order
+    assert len(order) == 4
+    chunks = [(at, len(message.data) + OVERHEAD) for at, message in bench.sent if isinstance(message, Chunk)]
+    for i in range(1, len(chunks)):
+        assert chunks[i][0] > chunks[i - 1][0], "two chunks at once"
+    assert sum(size for _, size in chunks) <= 304 + rate * (chunks[-1][0] - begin)
+    assert all(node.status().unasked == 0 for node in bench.nodes.values())
+
+
+def test_a_node_of_a_mesh_that_falls_silent_gives_its_turn_to_the_next(
+    repo: Repo, releases: list[str], tmp_path: Path
+) -> None:
+    bench = Bench(repo, tmp_path, count=3, rate=83.0, shared=True)
+    bench.hello()
+    bench.run()
+    for id in bench.nodes:
+        bench.offer(id, releases[0])
+    while not on_air(bench):
+        bench.now_ms += 50
+        bench.turn()
+    (silent,) = on_air(bench)
+    hear = bench.nodes[silent].hear
+    bench.nodes[silent].hear = lambda payload: []  # type: ignore[method-assign]
+    others = [node for id, node in bench.nodes.items() if id != silent]
+    sent = len(bench.sent)
+    while {node.status().running for node in others} != {1}:
+        bench.now_ms += 50
+        bench.turn()
+        assert bench.now_ms < 10_000_000
+    to_nobody = [m for _, m in bench.sent[sent:] if isinstance(m, Chunk)]
+    assert len(to_nobody) <= WINDOW + sum(node.chunks for node in others), "it is not sent to for ever"
+    bench.nodes[silent].hear = hear  # type: ignore[method-assign]
+    for payload in bench.nodes[silent].ask_again():
+        bench.serving.take(bench.came(silent, payload))
+    bench.run(turns=20_000, ms=50)
+    while bench.nodes[silent].status().running != 1:
+        bench.now_ms += 50
+        bench.turn()
+        assert bench.now_ms < 20_000_000
+    assert bench.serving.pump(bench.moment) is None, "no turn is held"
+
+
+def test_a_busy_link_gets_no_chunk_until_it_has_room(repo: Repo, releases: list[str], tmp_path: Path) -> None:
+    bench = Bench(repo, tmp_path, shared=True)
+    ((id, node),) = bench.nodes.items()
+    bench.hello()
+    bench.room = lambda link: False
+    bench.offer(id, releases[0])
+    bench.run()
+    assert node.status().state == codes.OFFERED and not node.chunks
+    bench.room = lambda link: link == "mesh:0001"
+    for payload in node.ask_again():
+        bench.serving.take(bench.came(id, payload))
+    bench.run()
+    assert node.status().running == 1
+
+
+def test_who_says_it_takes_no_updates_is_not_asked(repo: Repo, tmp_path: Path) -> None:
+    bench = Bench(repo, tmp_path)
+    ((id, node),) = bench.nodes.items()
+    hello = Hello(node.stream, flags=HELLO_NO_UPDATES).to_bytes()
+    assert takes_none(hello) and not takes_none(node.say_hello())
+    bench.serving.hello(bench.came(id, hello))
+    assert not bench.said
+    bench.serving.hello(bench.came(id, node.say_hello()))
+    assert bench.said
+
+
+def test_an_offer_that_was_lost_is_told_again_at_the_next_hello(
+    repo: Repo, releases: list[str], tmp_path: Path
+) -> None:
+    bench = Bench(repo, tmp_path)
+    ((id, node),) = bench.nodes.items()
+    bench.hello()
+    bench.run()
+    bench.drop = lambda message: True
+    bench.offer(id, releases[0])
+    bench.run()
+    assert not node.status().running
+    bench.drop = lambda message: False
+    bench.now_ms += 20_000
+    bench.hello()
+    bench.run()
+    assert node.status().running == 1
+
+
+def test_a_turn_is_one_nodes_until_it_ends_or_is_not_heard() -> None:
+    turns = Turns()
+    assert turns.take("mesh", b"a", 0) and turns.take("mesh", b"a", 1) and not turns.take("mesh", b"b", 2)
+    assert turns.take("other", b"b", 2)
+    assert not turns.take("mesh", b"b", 50) and turns.take("mesh", b"a", 100)
+    assert turns.over(TURN_MS + 99) == ["other"] and turns.wait_ms(TURN_MS) == 2 and turns.end("other", b"b")
+    assert turns.over(TURN_MS + 100) == ["mesh"]
+    assert turns.take("mesh", b"b", TURN_MS + 100) and not turns.end("mesh", b"a") and turns.end("mesh", b"b")
+    assert turns.wait_ms(0) is None and turns.holder("mesh") is None
+
+
+def test_the_pause_behind_a_chunk_is_as_long_as_its_part_of_the_time_says() -> None:
+    busy = {"mesh:0100"}
+    flights = Flights(lambda link: link not in busy)
+    medium = Medium("mesh", 1e9, burst=1, shared=True, part=0.25)
+    assert flights.wait_ms(medium, 1000) == 0
+    flights.begin(medium, "mesh:0100", 1000)
+    assert flights.wait_ms(medium, 2000) == LOOK_MS
+    busy.clear()
+    assert flights.wait_ms(medium, 3000) == 6000, "two seconds of eight"
+    assert flights.wait_ms(medium, 8999) == 1 and flights.wait_ms(medium, 9000) == 0
+    flights.begin(medium, "mesh:0101", 10_000)
+    assert flights.wait_ms(medium, 70_000) == MOST_PAUSE_MS, (
+        "it was given up; others wait no longer than that"
+    )

@@ -69,7 +69,7 @@ class Door:
         head = f"{method} {path} HTTP/1.1\r\n" + "".join(f"{k}: {v}\r\n" for k, v in lines.items()) + "\r\n"
         try:
             writer.write(head.encode() + body)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 raw = await reader.read()
         finally:
             writer.close()

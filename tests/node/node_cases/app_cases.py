@@ -14,6 +14,7 @@ from fieldline_wire.codes import (
     GAP_DROPPED,
     HELLO_CLOCK_SET,
     HELLO_DEVELOPMENT,
+    HELLO_NO_UPDATES,
     KEY_HEALTH_S,
     KEY_SAMPLE_MS,
     LIVE,
@@ -56,7 +57,7 @@ def case_a_hello_tells_how_the_node_is():
     assert hello.uptime == 5
     assert hello.heap_free == 123456
     assert hello.stream == bench.app.outbox.stream != 0
-    assert hello.flags == HELLO_CLOCK_SET | HELLO_DEVELOPMENT
+    assert hello.flags == HELLO_CLOCK_SET | HELLO_DEVELOPMENT | HELLO_NO_UPDATES
     assert sorted(hello.sensors) == [(FAN, SENSOR_WELL), (BOARD, SENSOR_WELL)]
     live = [each for each in hello.classes if each[0] == LIVE].pop()
     assert live[1] == bench.app.outbox.next(LIVE) and live[2] >= live[1] - 2

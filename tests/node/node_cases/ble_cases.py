@@ -2,6 +2,8 @@
 
 import sys
 
+from contracts.node_ports import CASES
+
 SCAN_RESULT = 5
 SCAN_DONE = 6
 
@@ -57,6 +59,64 @@ def _bearer():
             del sys.modules["bluetooth"]
         else:
             sys.modules["bluetooth"] = before
+
+
+class Rig:
+    """The bearer as the contract's cases ask for it (tests/contracts/node_ports.py)."""
+
+    FIRST_MS, NEXT_MS = 1, 25  # from the command to the first event, and on
+
+    def __init__(self):
+        ble, self.bearer, self._fake = _bearer()
+        self.bound = ble.RING - 1
+        self.came = []
+        self.rssi = None
+        self.air = []
+        self._now = 0
+        self._due = 0
+        self._event = None
+
+    def now(self):
+        return self._now
+
+    def hear(self, data, rssi=-60):
+        scans = [call for call in self._fake.told if call[0] == "scan"]
+        if scans and scans[-1][1] == 0:
+            self._fake.hear(data, rssi)
+
+    def wait(self, ms):
+        for _ in range(ms):
+            self._now += 1
+            self._say()
+            advert = self.bearer.take()
+            while advert is not None:
+                self.came.append(advert[:2])
+                self.rssi = advert[2]
+                advert = self.bearer.take()
+            if self._now >= self._due or not self.bearer.ready:
+                self._due = self._now + self.bearer.poll(self._now)
+
+    def refuse(self, on):
+        self._fake.refuses = on
+
+    def _say(self):
+        told = [call for call in self._fake.told if call[0] == "advertise"]
+        on = told[-1] if told and told[-1][1] is not None else None
+        if on is None:
+            self._event = None
+            return
+        if self._event is None or self._event[0] is not on:
+            self._event = on, self._now + self.FIRST_MS
+        if self._now >= self._event[1]:
+            assert on[3] is False, "it would be connectable"
+            self.air.append(on[2])
+            self._event = on, self._now + self.NEXT_MS
+
+
+def case_it_keeps_the_bearers_contract():
+    assert CASES["bearer"]
+    for case in CASES["bearer"]:
+        case(Rig())
 
 
 def structure(kind, data):

@@ -40,7 +40,7 @@ class Board:
         self.link = self.joining = None
 
     def boot(self):
-        """As drivers/micropython/mesh.py and run.py do."""
+        """As mesh.py and run.py do."""
         self.bearer = FakeBearer()
         self.journal = Journal(self.flash)
         self.journal.mount()
@@ -59,9 +59,10 @@ class Board:
 
 
 class Site:
-    """The board and a provisioner near it. `static`: what the provisioner believes."""
+    """The board and a provisioner near it. `static`: what the provisioner believes; `node`: whom it takes in."""
 
-    def __init__(self, said=FILE, static=b"", seed=5):
+    def __init__(self, said=FILE, static=b"", seed=5, node=NODE):
+        self.node = node
         self.now = 1000
         self.dice = Lcg(seed)
         self.heard = []  # (AD type, data) of the board
@@ -80,7 +81,7 @@ class Site:
     def provision(self):
         """The provisioner opens a link."""
         self.done, self.why = False, ""
-        self.link = Link(True, node_uuid(NODE), self._say, self._opened, self._came, self._closed)
+        self.link = Link(True, node_uuid(self.node), self._say, self._opened, self._came, self._closed)
         self.provisioner = Provisioner(
             Block, self.keys, self.random, self.static, self._send, self._data, self._done, self._failed
         )

@@ -100,8 +100,8 @@ class MeshBench(Bench):
     make_link = staticmethod(make_mesh_link)
     gateway_kind = Node, ConfigurationServer
 
-    def __init__(self, said=None, sectors=16, random=None, prepare=None):
-        """prepare(bench) is called before the node's first start."""
+    def __init__(self, said=None, sectors=16, random=None, prepare=None, updates=None):
+        """prepare(bench) is called before the node's first start; `updates`: their loader (ports.py)."""
         self.said = said or SAID
         self.random = random or Lcg(7)
         self.told = {}  # (IV index, sequence number) to what the node said under it
@@ -109,7 +109,7 @@ class MeshBench(Bench):
         self.key = NetworkKey(Block, NET_KEY)
         self.gateway_up = True
         self.prepare = prepare
-        super().__init__(sectors, JOURNAL_SECTORS)
+        super().__init__(sectors, JOURNAL_SECTORS, updates)
 
     def boot(self, cause=1):
         """Starts the node as after a reset."""
@@ -127,7 +127,9 @@ class MeshBench(Bench):
         random = self.hardware.random
         self.link = self.make_link(self.said, self.bearer, journal, Block, random, lambda: self.hardware.now)
         identity = (NODE, 0, BlockCcm(Block(KEY)))
-        self.app = make_node(TestedBoard, self.hardware, self.link, journal, faults, self.flash, identity)
+        self.app = make_node(
+            TestedBoard, self.hardware, self.link, journal, faults, self.flash, identity, self.updates
+        )
         self.fan = self.hardware.fans.get(FAN_PIN)
 
     def run(self, ms):

@@ -7,7 +7,7 @@ from node_cases.bench import Bench, spinning
 from fieldline_node.errors import FlashError
 from fieldline_node.standby import Standby
 from fieldline_node.updates import HEAP_FLOOR, TRIAL_MS
-from fieldline_wire.codes import SLOT_A, SLOT_NONE
+from fieldline_wire.codes import HELLO_NO_UPDATES, SLOT_A, SLOT_NONE
 from fieldline_wire.messages import Hello, Log
 from fieldline_wire.update import codes
 from fieldline_wire.update.messages import Abort, Ask, Status
@@ -72,6 +72,7 @@ def node(**options):
 
 def case_a_quiet_node_loads_nothing():
     bench, loader = node()
+    assert not bench.peer.of(Hello)[-1].flags & HELLO_NO_UPDATES
     bench.run(20000)
     assert loader.loads == 0 and not bench.peer.of(Status)
 

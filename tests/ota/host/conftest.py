@@ -10,6 +10,7 @@ import pytest
 
 from fieldline_cli.ota import main
 from fieldline_ota import keystore, sealed, signer
+from tests.once import once
 from tests.ota.material import keys
 
 PASSPHRASE = "correct horse"
@@ -17,18 +18,21 @@ NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 
 
 @pytest.fixture(scope="session")
-def made_keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made_keys(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Path:
     """Pairs ann, ben, cay (holders), release, release-2; online keys for TUF alone.
 
     A cheap scrypt, and the LMS trees that other tests make, too: each takes a second.
     """
-    folder = tmp_path_factory.mktemp("keys")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sealed, "LOG2_N", 4)
-        for name in ("ann", "ben", "cay", "release", "release-2", "online", "online-2"):
-            patch.setattr(signer, "make_key", lambda *_, name=name: keys(name.replace("-", "")).lms._key)
-            keystore.make(folder / name, lambda what: PASSPHRASE.encode(), pair="online" not in name)
-    return folder
+
+    def make(folder: Path) -> Path:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sealed, "LOG2_N", 4)
+            for name in ("ann", "ben", "cay", "release", "release-2", "online", "online-2"):
+                patch.setattr(signer, "make_key", lambda *_, name=name: keys(name.replace("-", "")).lms._key)
+                keystore.make(folder / name, lambda what: PASSPHRASE.encode(), pair="online" not in name)
+        return folder
+
+    return once(tmp_path_factory, pytestconfig, "keys", make)
 
 
 class Desk:

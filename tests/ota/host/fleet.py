@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from fieldline_ota.rollout.gateways import GatewayError, Seen, View
+from fieldline_ota.rollout.gateways import GatewayError, Seen, View, Without
 from fieldline_wire.errors import Refused
 from fieldline_wire.update import codes
 from fieldline_wire.update.token import open_token
@@ -25,6 +25,7 @@ class SimulatedGateway:
         self.heard_ms = 0
         self.canaries: list[str] = []
         self.holds = set(digests)
+        self.without: tuple[Without, ...] = ()
         self.accepted: list[tuple[str, int, str]] = []
         self._keys = keys
         self._digests = digests
@@ -34,7 +35,7 @@ class SimulatedGateway:
 
     def look(self) -> View:
         self._answer()
-        return View(tuple(self._seen(id) for id in sorted(self.all)), frozenset(self.holds), "")
+        return View(tuple(self._seen(id) for id in sorted(self.all)), frozenset(self.holds), "", self.without)
 
     def nodes(self, target: str) -> list[str]:
         self._answer()

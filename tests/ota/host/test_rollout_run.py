@@ -14,7 +14,7 @@ from fieldline_host.chainlog import ChainLog
 from fieldline_ota.errors import OtaError, UsageError
 from fieldline_ota.rollout import model, runner
 from fieldline_ota.rollout.engine import Rollout
-from fieldline_ota.rollout.gateways import GatewayError
+from fieldline_ota.rollout.gateways import GatewayError, Without
 from fieldline_ota.rollout.model import Limits, Plan, Ring
 from fieldline_ota.rollout.store import AUDIT, RolloutStore
 from fieldline_ota.tokens import TokenKeys
@@ -42,7 +42,7 @@ class Site:
         parts = (dict(list(nodes.items())[:half]), dict(list(nodes.items())[half:]))
         self.nodes = nodes
         self.gateways = [SimulatedGateway(f"gw{i}", part, keys, DIGESTS) for i, part in enumerate(parts)]
-        self.gateways[0].canaries = [next(iter(nodes))]
+        self.gateways[0].canaries = [*nodes][:1]
         self.folder = folder
         self.now = 1000.0
         self.new_store()
@@ -290,3 +290,26 @@ def test_a_damaged_database_is_said(tmp_path: Path) -> None:
     (tmp_path / "rollouts.db").write_bytes(b"noise" * 1000)
     with pytest.raises(OtaError, match=r"rollouts\.db"):
         site.step()
+
+
+def test_who_takes_no_updates_is_told_with_the_reason_and_not_waited_for(tmp_path: Path) -> None:
+    site = Site(tmp_path, ["good"] * 4)
+    frozen, other = "ff" * 8, "ee" * 8
+    site.gateways[1].without = (Without(frozen, "frozen", "pico_w"), Without(other, "", "pico2_w"))
+    moved = next(iter(site.nodes))
+    site.gateways[1].without += (Without(moved, "", "pico_w"),)  # it was so once, there
+    site.start()
+    assert site.run() == model.DONE
+    rollout = site.step().rollout
+    assert (rollout.nodes[frozen].state, rollout.nodes[frozen].reason) == (model.SKIPPED, codes.NO_UPDATES)
+    assert other not in rollout.nodes and rollout.nodes[moved].state == model.CONFIRMED
+    whys = [line["data"]["why"] for line in site.lines() if line["what"] == "node-skipped"]
+    assert whys == ["it takes no updates: a frozen build, or no /trust.bin"]
+
+
+def test_a_rollout_over_nodes_that_all_take_none_says_so(tmp_path: Path) -> None:
+    site = Site(tmp_path, [])
+    site.gateways[0].canaries = []
+    site.gateways[0].without = (Without("ff" * 8, "frozen", "pico_w"),)
+    with pytest.raises(UsageError, match=r"1 say that they take none .*frozen build"):
+        site.start(replace(PLAN, rings=RINGS[1:]))

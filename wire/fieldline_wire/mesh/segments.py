@@ -20,6 +20,9 @@ PER_TTL_MS = const(50)
 # Beyond the shortest: the peer says which segments it lacks no sooner than ACK_MS + PER_TTL_MS x TTL after the first,
 # and its acknowledgment takes its time over the relays. Who does not wait for it sends all of them again for nothing.
 _ROUND_TRIP_MS = const(200)
+# A long message is on its way for longer: three copies of a segment take a radio 36 ms. Asked for before that, what
+# is still in the relays' queues is said again: in a busy mesh a chunk of an update (24 segments) went five times.
+_PER_SEGMENT_MS = const(40)  # beyond four
 INCOMPLETE_MS = const(10000)
 
 MAX_INCOMING = const(4)  # 4 x 384 bytes of a node's heap; a gateway asks for more
@@ -83,7 +86,7 @@ class Incoming:
             self.dead_at = now + INCOMPLETE_MS
         self.heard_at = now
         if acknowledge and not self.ack_at:
-            self.ack_at = now + ACK_MS + PER_TTL_MS * ttl
+            self.ack_at = now + ACK_MS + PER_TTL_MS * ttl + _PER_SEGMENT_MS * max(0, self.last - 3)
         return new
 
     def complete(self) -> bool:
@@ -190,8 +193,10 @@ class Outgoing:
         self.tries += 1
         missing = [one for one in self.segments if self.missing >> one.offset & 1]
         wait = SEGMENT_MS + PER_TTL_MS * self.ttl + _ROUND_TRIP_MS if self.unicast else _GROUP_MS
+        count = len(missing)
+        wait += pacing * count + _PER_SEGMENT_MS * max(0, count - 4)
         # Twice as long, then four times: where it is the mesh that is busy, more of the same does not help.
-        self.due = now + (wait + pacing * len(missing) << min(self.tries - 1, 2))
+        self.due = now + (wait << min(self.tries - 1, 2))
         return missing
 
     def acknowledged(self, block: int) -> bool:

@@ -62,6 +62,7 @@ IMAGE_MALFORMED = const(25)
 FLASH = const(26)
 ABORTED = const(27)
 MEMORY = const(28)
+NO_UPDATES = const(29)  # of a rollout: the node says so in its Hello, wire.md 5.6
 ROOT_MALFORMED = const(30)
 ROOT_VERSION = const(31)
 ROOT_THRESHOLD = const(32)

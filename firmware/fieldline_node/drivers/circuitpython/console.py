@@ -60,3 +60,30 @@ class Console:
         self._torn = sent < len(data)
         if self._torn:
             raise OSError("the host took %d of %d bytes" % (sent, len(data)))
+
+
+class BridgeConsole:
+    """A Console to whose host a bridge speaks: what no host takes is gone, as it would be on air.
+
+    A host that is there and takes nothing costs a step WRITE_S once, and not for each advert that came.
+    """
+
+    __slots__ = ("_console", "_stuck")
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._stuck = False
+
+    def read(self) -> "bytes | memoryview":
+        """What came: the beginning of a step."""
+        self._stuck = False
+        return self._console.read()
+
+    def write(self, data: bytes) -> None:
+        """Sends `data`, if the host takes it."""
+        if self._stuck:
+            return
+        try:
+            self._console.write(data)
+        except OSError:
+            self._stuck = True

@@ -120,7 +120,7 @@ class Bearer:
             heads[1] = (heads[1] + 1) & 0xFFFF
             view = data[4]
             size = len(view)
-            if size < 3 or size > _ADVERT or not _LOWEST <= view[1] <= _HIGHEST or view[0] >= size:
+            if not 3 <= size <= _ADVERT or not _LOWEST <= view[1] <= _HIGHEST or not 1 < view[0] < size:
                 return
             place = heads[0]
             after = (place + 1) % RING

@@ -10,7 +10,6 @@ build stops for a person who asks for the REPL (wire.md 2.5), and has no watchdo
 """
 
 import asyncio
-import os
 import sys
 
 import fieldline_board as board  # pyright: ignore[reportMissingImports] - made by the build
@@ -24,15 +23,14 @@ from fieldline_node.faults import SAFE_PAUSE_MS, Faults
 from fieldline_node.journal import Journal
 from fieldline_node.links.serial import SerialLink
 from fieldline_node.node import make_node
+from fieldline_node.optional import exists, load
 from fieldline_wire.codes import KEY_REPORT_MS, SENSOR_NODE, const
 from fieldline_wire.update.codes import TRIAL
 
 _POLL_MS = const(10)  # looks for the REPL; at most 20, wire.md 2.5
 _WIFI_MS = const(50)  # a socket wakes nobody: so late is an answer at most
 _MESH_MS = const(10)  # nor does an advert: so much later a relay passes it on
-_MESH = "fieldline_node.drivers.micropython.mesh"  # in the builds of boards with Bluetooth alone
-_BTHOME = "fieldline_node.drivers.micropython.bthome"
-_WIFI = "fieldline_node.drivers.micropython.wifi"  # in the builds of boards with Wi-Fi alone
+_PORT = "micropython"  # drivers/ of mesh.py and bthome.py
 
 
 async def run(start: "tuple | None" = None) -> None:
@@ -44,7 +42,7 @@ async def run(start: "tuple | None" = None) -> None:
     mesh = wifi = None
     identity = (b"",)  # a bridge is nobody
     try:
-        mesh = _load("/mesh.json", _MESH, "Mesh", "Bluetooth")
+        mesh = load("/mesh.json", "mesh", "Mesh", "Bluetooth", _PORT)
     except IdentityError as error:
         print("fieldline: %s. It talks over its cable" % error)
     try:
@@ -55,7 +53,7 @@ async def run(start: "tuple | None" = None) -> None:
         return
     try:
         if mesh is None:
-            wifi = _load("/wifi.json", _WIFI, "make_link", "Wi-Fi", identity[0])
+            wifi = load("/wifi.json", "drivers.micropython.wifi", "make_link", "Wi-Fi", identity[0])
     except IdentityError as error:
         print("fieldline: %s. It talks over its cable" % error)
     hardware = Hardware(board.CHIP)
@@ -67,25 +65,6 @@ async def run(start: "tuple | None" = None) -> None:
         await _live(hardware, mesh, wifi, console, identity, start)
     finally:
         console.close()
-
-
-def _load(path: str, module: str, name: str, what: str, *arguments):
-    """What `name` of `module` makes, None where the file that asks for it is not there."""
-    if not _exists(path):
-        return None
-    try:
-        make = getattr(__import__(module, None, None, (name,)), name)
-    except ImportError:
-        raise IdentityError("%s is for a board with %s" % (path, what)) from None
-    return make(*arguments)
-
-
-def _exists(path: str) -> bool:
-    try:
-        os.stat(path)
-    except OSError:
-        return False
-    return True
 
 
 async def _live(hardware: Hardware, mesh, wifi, console: Console, identity, start) -> None:
@@ -110,7 +89,7 @@ async def _live(hardware: Hardware, mesh, wifi, console: Console, identity, star
                 print("fieldline: %s. It talks over its cable" % error)
         outbox = find_region(board.CHIP, *board.FLASH_OUTBOX)
         updates = None
-        if start is not None and (start[1] == TRIAL or _exists("/trust.bin")):
+        if start is not None and (start[1] == TRIAL or exists("/trust.bin")):
             from fieldline_node.drivers.micropython.loader import Loader
 
             updates = Loader(start, identity[0], hardware.random)
@@ -122,7 +101,7 @@ async def _live(hardware: Hardware, mesh, wifi, console: Console, identity, star
         if report_ms:
             app.settings.set_default(SENSOR_NODE, KEY_REPORT_MS, report_ms)
         try:
-            app.shown = _load("/bthome.json", _BTHOME, "make_beacon", "Bluetooth", waiting or link)
+            app.shown = load("/bthome.json", "bthome", "make_beacon", "Bluetooth", _PORT, waiting or link)
         except IdentityError as error:
             print("fieldline: %s" % error)
         await _steps(hardware, app, link, cable, console, waiting)

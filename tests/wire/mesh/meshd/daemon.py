@@ -21,7 +21,7 @@ COMPANY = 0x05F1
 APP, ELEMENT = "/app", "/app/ele00"
 # --io unit passes nothing on that is shorter: PB-ADV acknowledgments are padded with zeros on their way in.
 _SHORTEST = 11
-WAIT_S = 20.0
+WAIT_S = 60.0
 
 
 def build_shim(folder: Path) -> Path:

@@ -7,7 +7,8 @@ def _clock(_hw):
     import time
 
     def sleep_us(us):
-        _hw.sleep_us(us)  # gives JavaScript's undefined, which is not None
+        # A float, as this VM hands an int to JavaScript as 32 bits: 36 minutes. Gives undefined, which is not None.
+        _hw.sleep_us(float(us))
 
     time.ticks_us = _hw.ticks_us
     time.ticks_ms = _hw.ticks_ms
@@ -74,7 +75,7 @@ def _tasks(_hw):
                 head = core._task_queue.peek()
                 if not task.done():
                     wait = ticks_diff(head.ph_key, core.ticks()) if head else 50
-                    _hw.sleep_us(max(0, wait) * 1000)
+                    time.sleep_ms(max(0, wait))
             if isinstance(task.data, StopIteration):
                 return task.data.value
             raise task.data

@@ -1,5 +1,7 @@
 """What `machine` has on all chips; the family's own `machine` adds its numbers and classes."""
 
+import time
+
 import _hw
 
 _RISING = 1  # as the host counts them
@@ -84,7 +86,7 @@ def deepsleep(time_ms=0):
 
 
 def lightsleep(time_ms=0):
-    _hw.sleep_us(time_ms * 1000)
+    time.sleep_ms(time_ms)
 
 
 def idle():

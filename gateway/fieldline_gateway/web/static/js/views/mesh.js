@@ -8,6 +8,7 @@ import { LOST, NEVER, Shares, bandOf, layout, next } from "../meshmap.js";
 const NODES_MS = 2000;
 const LINKS_MS = 10_000; // who hears whom is told each few minutes
 const ALL_LINES = 150; // links up to which all are drawn; beyond, those of the chosen node
+const MOST_STOPS = 40; // rows up to which Tab stops at each; beyond, the keyboard chooses in the picture
 const GOOD = 0.8; // as the choice of relays takes a link for good
 const KEYS = new Set(["ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight", "Home", "End"]);
 
@@ -19,6 +20,8 @@ function stateOf(node) {
   if (node.heard_s === null) return ["idle", "never heard"];
   return node.open.length ? ["warn", "not all set yet"] : ["good", "well"];
 }
+
+const carries = (node) => node.relay && !node.lost && node.heard_s !== null;
 
 function relays(node) {
   const said = node.relay === null ? "not known" : node.relay ? "yes" : "no";
@@ -70,7 +73,7 @@ export class Mesh extends Component {
     const nodes = this.nodes?.data, told = this.links?.data, error = this.nodes?.error || this.links?.error;
     if (!nodes || !told) return h("div", { class: "view" }, h("h1", null, "Mesh"), h("p", { class: error ? "wrong" : "loading" }, error || "Loading …"));
     const open = told.ways.filter((way) => way.open), closed = told.ways.filter((way) => !way.open && !way.link.startsWith("mesh:"));
-    const lost = nodes.filter((node) => node.lost).length, relaying = nodes.filter((node) => node.relay).length;
+    const lost = nodes.filter((node) => node.lost).length, relaying = nodes.filter(carries).length;
     const picked = nodes.find((node) => node.address === chosen);
     const far = Math.max(0, ...nodes.map(bandOf).filter(Number.isFinite));
     return h("div", { class: "view" },
@@ -87,24 +90,26 @@ export class Mesh extends Component {
           h(Card, { title: "Picture", id: "mesh-picture", more: h(Legend) },
             h("div", { ref: this.box, class: "scroll" }, width > 0 && h(Picture, {
               nodes, shares: this.shares, gateway: told.gateway, width, chosen, choose: this.choose, pick: (to) => this.setState({ chosen: to }), name: (node) => this.name(node),
-            }))),
+            })),
+            h("p", { class: "fine" }, "Lines: the way to the gateway that is likely, with the share of adverts that is heard; dashed below 80 %. Who hears whom is asked of each node some minutes after it came.")),
           h(Closer, { node: picked, nodes, shares: this.shares, gateway: told.gateway, live, links: told.links, name: (node) => this.name(node), choose: this.choose })),
       nodes.length > 0 && h(Table, { nodes, links: told.links, gateway: told.gateway, name: (node) => this.name(node), chosen, choose: this.choose }));
   }
 }
 
 const Legend = () => h("ul", { class: "legend mesh-legend", "aria-label": "What the marks mean" },
-  [["good", "well"], ["relay", "relays"], ["warn", "not all set"], ["bad", "lost"], ["idle", "never heard"]].map(([kind, word]) =>
-    h("li", { key: kind }, h("svg", { width: 22, height: 22, viewBox: "-11 -11 22 22", "aria-hidden": "true" }, h(Mark, { kind: kind === "relay" ? "good" : kind, relay: kind === "relay", size: 6 })), word)));
+  [["good", "well"], ["relay", "relays"], ["sleeps", "sleeps"], ["warn", "not all set"], ["bad", "lost"], ["idle", "never heard"]].map(([kind, word]) =>
+    h("li", { key: kind }, h("svg", { width: 22, height: 22, viewBox: "-11 -11 22 22", "aria-hidden": "true" }, h(Mark, { kind: kind === "relay" || kind === "sleeps" ? "good" : kind, relay: kind === "relay", sleeps: kind === "sleeps", size: 6 })), word)));
 
-// A mark of a node: its shape says its state, a ring around it that it relays.
-function Mark({ kind, relay, size }) {
+// A mark of a node: its shape says its state, a ring around it that it relays, a moon that it sleeps (low power).
+function Mark({ kind, relay, sleeps, size }) {
   const s = size;
   return h("g", { class: `dot ${kind}` },
     relay && h("circle", { class: "ring", r: s + 4 }),
     kind === "bad" ? h("path", { d: `M0 ${-s - 1}L${s + 1} 0L0 ${s + 1}L${-s - 1} 0Z` }) :
       kind === "warn" ? h("path", { d: `M0 ${-s - 1}L${s + 1} ${s}L${-s - 1} ${s}Z` }) :
-        h("circle", { r: kind === "idle" ? s - 1 : s }));
+        sleeps && kind === "good" ? h("path", { d: `M${s * 0.4} ${-s}A${s} ${s} 0 1 0 ${s} ${s * 0.6}A${s * 0.9} ${s * 0.9} 0 0 1 ${s * 0.4} ${-s}Z` }) :
+          h("circle", { r: kind === "idle" ? s - 1 : s }));
 }
 
 function Picture({ nodes, shares, gateway, width, chosen, choose, pick, name }) {
@@ -133,7 +138,7 @@ function Picture({ nodes, shares, gateway, width, chosen, choose, pick, name }) 
     "aria-activedescendant": places.get(chosen)?.node ? `mesh-${chosen}` : undefined, onKeyDown: key,
   },
     h("svg", { width, height: drawn.height, viewBox: `0 0 ${width} ${drawn.height}`, role: "presentation" },
-      h("g", { class: "lines", "aria-hidden": "true" }, others.map(([from, to]) => line(from, to, "other")), drawn.ways.map((way) => line(way.from, way.to, "way"))),
+      h("g", { class: `lines ${places.get(chosen)?.node && !drawn.labels ? "faint" : ""}`, "aria-hidden": "true" }, others.map(([from, to]) => line(from, to, "other")), drawn.ways.map((way) => line(way.from, way.to, "way"))),
       h("g", { class: "gate", transform: `translate(${places.get(gateway).x} ${places.get(gateway).y})`, "aria-hidden": "true" },
         h("rect", { x: -15, y: -12, width: 30, height: 24, rx: 6 }), h("text", { y: -18 }, "gateway")),
       bands.map((band) => h("g", { key: band.name, role: "group", "aria-label": `${bandName(band.name)}: ${count(band.count, "node")}` },
@@ -142,12 +147,12 @@ function Picture({ nodes, shares, gateway, width, chosen, choose, pick, name }) 
           const [kind, word] = stateOf(node);
           return h("g", {
             key: address, id: `mesh-${address}`, role: "option", "aria-selected": address === chosen ? "true" : "false", class: `place ${address === chosen ? "chosen" : ""}`,
-            "aria-label": `${name(node)}: ${word}, ${bandName(band.name)}${node.relay ? ", relay" : ""}`,
+            "aria-label": `${name(node)}: ${word}${typeof band.name === "number" ? `, ${bandName(band.name)}` : ""}${carries(node) ? ", relay" : ""}${node.low_power ? ", sleeps" : ""}`,
             transform: `translate(${x} ${y})`, onClick: () => choose(address),
           },
             h("title", null, `${name(node)} (${address}), ${word}`),
             h("circle", { class: "catch", r: drawn.labels ? 26 : 15 }),
-            h(Mark, { kind, relay: node.relay, size }),
+            h(Mark, { kind, relay: carries(node), sleeps: node.low_power, size }),
             drawn.labels && h("text", { y: 28, class: "name" }, short(name(node))));
         }))),
       drawn.labels && h("g", { class: "shares", "aria-hidden": "true" }, drawn.ways.map((way) => {
@@ -171,15 +176,16 @@ function Closer({ node, nodes, shares, gateway, live, links, name, choose }) {
     ["Relays", relays(node)],
     ["TTL", node.ttl ?? "not known"],
     signal !== undefined && ["Signal at the bridge", `${signal} dBm`],
+    node.low_power && ["Sleeps; its friend", node.friend === null ? "not known" : node.friend === gateway ? "gateway" : byAddress.has(node.friend) ? name(byAddress.get(node.friend)) : node.friend],
     node.features.length > 0 && ["Features in use", node.features.join(", ")],
     ["Messages", `${number(node.messages_in)} in, ${number(node.messages_out)} out`],
     node.open.length > 0 && ["To be set", node.error || `${node.open[0]}${node.open.length > 1 ? ` and ${node.open.length - 1} more` : ""}`],
   ].filter(Boolean);
-  return h(Card, { title: name(node), id: "mesh-node", more: h("button", { class: "bare text", onClick: () => choose(node.address) }, "Close") },
+  return h(Card, { title: name(node), id: "mesh-node", tone: "closer", more: h("button", { class: "bare text", onClick: () => choose(node.address) }, "Close") },
     h("p", { "aria-live": "polite" }, h(State, { kind }, word), known && h("span", null, " · ", h("a", { href: `#/nodes/${node.node}` }, "its readings"))),
     h("dl", { class: "facts" }, facts.flatMap(([what, value]) => [h("dt", { key: what }, what), h("dd", { key: `${what}-v` }, value)])),
     around.length === 0 ? h("p", { class: "fine" }, "It has not told yet whom it hears.") :
-      h("div", { class: "scroll" }, h("table", null,
+      h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Whom it hears" }, h("table", null,
         h("thead", null, h("tr", null, h("th", { scope: "col" }, "neighbour"), h("th", { scope: "col" }, "hears it"), h("th", { scope: "col" }, "is heard"))),
         h("tbody", null, around.map((other) => h("tr", { key: other },
           h("th", { scope: "row" }, other === gateway ? "gateway" : byAddress.has(other) ? name(byAddress.get(other)) : other),
@@ -196,7 +202,7 @@ function Table({ nodes, links, gateway, name, chosen, choose }) {
       h("tbody", null, nodes.map((node) => {
         const [kind, word] = stateOf(node);
         return h("tr", { key: node.address, class: node.address === chosen ? "current" : "" },
-          h("th", { scope: "row" }, h("button", { class: "bare text", "aria-pressed": node.address === chosen ? "true" : "false", onClick: () => choose(node.address) }, name(node))),
+          h("th", { scope: "row" }, h("button", { class: "bare text", tabindex: nodes.length > MOST_STOPS ? -1 : 0, "aria-pressed": node.address === chosen ? "true" : "false", onClick: () => choose(node.address) }, name(node))),
           h("td", null, node.address), h("td", null, h(State, { kind }, word)),
           h("td", null, typeof bandOf(node) === "number" ? node.hops ?? "?" : "–"), h("td", null, node.relay === null ? "?" : node.relay ? "yes" : "no"),
           h("td", null, node.heard_s === null ? "never" : `${ago(node.heard_s * 1000)} ago`),

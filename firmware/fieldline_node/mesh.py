@@ -1,4 +1,4 @@
-"""Bluetooth mesh on a MicroPython port: /mesh.json says what the board is in it.
+"""Bluetooth mesh on a board: /mesh.json says what the board is in it.
 
     {"address": "0100", "device_key": "...", "net_key": "...", "app_key": "...", "iv_index": 0, "gateway": "0001"}
     {"role": "device", "static_oob": "..."}
@@ -14,7 +14,6 @@ Rules: imported only where the file is there; each role imports its own code.
 
 import json
 
-from fieldline_node.drivers.micropython.ble import Bearer
 from fieldline_node.errors import IdentityError
 from fieldline_node.links.serial import SerialLink
 from fieldline_wire.serial import BRIDGE_KINDS
@@ -23,14 +22,18 @@ PATH = "/mesh.json"
 
 
 class Mesh:
-    """What the file says. IdentityError where it says nothing that can be. is_bridge: the board is no node."""
+    """What the file says. IdentityError where it says nothing that can be. is_bridge: the board is no node.
 
-    __slots__ = ("_role", "_said", "is_bridge")
+    `port`: drivers/<port>/ has the radio and the cipher.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_port", "_role", "_said", "is_bridge")
+
+    def __init__(self, port: str) -> None:
+        self._port = port
         try:
             with open(PATH) as file:
-                self._said = json.load(file)
+                self._said = json.loads(file.read())
             role = self._said.get("role", "node")
         except (OSError, ValueError, AttributeError) as error:
             raise IdentityError("%s: %r" % (PATH, error)) from None
@@ -57,11 +60,9 @@ class Mesh:
         return self._make("links.provisioned", "make_provisioned_link", journal, hardware)
 
     def _make(self, module: str, name: str, journal, hardware, *more):
-        from fieldline_node.drivers.micropython.cipher import Aes
-
-        make = _find(module, name)
+        make, aes = _find(module, name), self._find("cipher", "Aes")
         try:
-            return make(self._said, *more, _bearer(), journal, Aes, hardware.random, hardware.now_ms)
+            return make(self._said, *more, self._bearer(), journal, aes, hardware.random, hardware.now_ms)
         except IdentityError as error:
             raise IdentityError("%s: %s" % (PATH, error)) from None
 
@@ -70,7 +71,16 @@ class Mesh:
         from fieldline_node.bridge import Bridge
 
         line = SerialLink(console, BRIDGE_KINDS)
-        return Bridge(hardware, _bearer(), line, name), line
+        return Bridge(hardware, self._bearer(), line, name), line
+
+    def _find(self, module: str, name: str):
+        return _find("drivers.%s.%s" % (self._port, module), name)
+
+    def _bearer(self):
+        try:
+            return self._find("ble", "Bearer")()
+        except OSError as error:
+            raise IdentityError("Bluetooth does not start: %r" % error) from None
 
 
 def _find(module: str, name: str):
@@ -81,10 +91,3 @@ def _find(module: str, name: str):
         raise IdentityError("%s: this build has no %s (docs/mesh.md 12, 15)" % (PATH, module)) from None
     except MemoryError:
         raise IdentityError("%s: too little memory for a mesh (docs/mesh.md 12)" % PATH) from None
-
-
-def _bearer() -> Bearer:
-    try:
-        return Bearer()
-    except OSError as error:
-        raise IdentityError("Bluetooth does not start: %r" % error) from None
