@@ -22,7 +22,7 @@ LEAST_SLOTS = STATE_SECTORS + 4 + SPARE_SLOTS  # an outbox has 4 sectors or more
 MOST_SLOTS = 255
 LARGEST_DRIVE = 16 * 1024 * 1024
 NATIVE_BLUETOOTH = ("esp32s3",)
-"""Chips of node boards whose _bleio is on the chip's own radio; not the RP2's (docs/mesh.md 16)."""
+"""Chips of node boards whose _bleio is on the chip's own radio; not the RP2's (docs/mesh.md 17)."""
 FEW_ENDPOINTS = ("esp32s3",)
 """Chips whose USB has no endpoint left for the drive beside two serial ports: five IN of them, the first its own."""
 FILE_SYSTEM = (

@@ -5,7 +5,7 @@ sequence number. A message that the mesh gave up takes the link down: a gateway 
 a Hello now and then, and the air is left to others. A relay's work goes on while the app has none: work().
 """
 
-from fieldline_node.errors import FlashError, IdentityError, StorageError
+from fieldline_node.errors import IdentityError, StorageError
 from fieldline_node.keys import KEY_MESH
 from fieldline_wire.codes import const
 from fieldline_wire.errors import PeerError, UsageError
@@ -62,7 +62,7 @@ class Records:
 class MeshLink:
     """A link to the node at `gateway`, by `node`, which has yet to load() or join(); see make_mesh_link().
 
-    before_send: called before a message is taken; FlashError where what it may speak of cannot be made durable.
+    before_send: called before a message is taken; OSError where what it may speak of cannot be made durable.
     unkept: what flash did not take, and so was not sent or not heard.
     """
 
@@ -113,10 +113,7 @@ class MeshLink:
     def send(self, sealed: bytes) -> None:
         """Queues a message. OSError where too many wait, or flash does not take what comes before it."""
         if self.before_send is not None:
-            try:
-                self.before_send()
-            except FlashError as error:
-                raise OSError("not durable: %s" % error) from None
+            self.before_send()
         self._due = 0
         if not self._try(self.model.send, self._gateway, sealed):
             raise OSError(105)  # ENOBUFS

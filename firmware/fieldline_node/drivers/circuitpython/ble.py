@@ -92,12 +92,14 @@ class Bearer:
             return 0
         return max(0, self._scan_until - now) if self._listens else _IDLE_MS
 
-    def listen(self, on: bool) -> None:
-        """Scans from the next poll() on, or not: a low-power node's radio rests. What was heard is given still."""
+    def listen(self, now: int, on: bool) -> None:
+        """Scans from now on, or not: a low-power node's radio rests. What was heard is given still."""
         if on == self._listens:
             return
         self._listens = on
         self._scan_until = 0
+        if on and self.ready and self._came is None:
+            self._listen(now)
         if on or self._scan is None:
             return
         if self._came is None:

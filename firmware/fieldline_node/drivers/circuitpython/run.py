@@ -165,7 +165,7 @@ class _Life:
             waiting = mesh.joining(journal, hardware, self._identity[0])
             if waiting is None:
                 self._radio = self._link = mesh.link(journal, hardware)
-                self._link.before_send = self._settle
+                self._link.before_send = self._settle_first
             else:
                 self._radio = waiting
         except IdentityError as error:
@@ -191,6 +191,13 @@ class _Life:
     def _settle(self) -> None:
         if self.flash is not None:
             self.flash.sync()
+
+    def _settle_first(self) -> None:
+        """Before a message leaves by the mesh. OSError where what it may speak of is not durable."""
+        try:
+            self._settle()
+        except FlashError as error:
+            raise OSError("not durable: %s" % error) from None
 
     def _last_words(self) -> None:
         """What waits goes to flash, if it can."""
