@@ -296,6 +296,7 @@ class Site:
         for slow in nodes.values():
             slow.node.network.transmit.set_byte(plan.copies | 1 << 3)
             slow.node.network.relay_transmit.set_byte(plan.relay_copies | 1 << 3)
+            slow.node.transport.pacing = 20
             slow.node.settings.beacon = False
         self.world = World(nodes, self.links, plan.physics, plan.seed)
         self.relays = self.thin() if plan.thinned else None

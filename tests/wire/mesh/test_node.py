@@ -454,7 +454,7 @@ def test_a_long_message_is_waited_for_as_long_as_its_segments_take() -> None:
     for count in (4, 24):
         segments = [Segment(0, 0, 1, i, count - 1, bytes(12)) for i in range(count)]
         out = Outgoing(1, 2, 4, 0, 1, None, segments, None, True)  # type: ignore[arg-type]
-        assert out.again(0) == segments
+        assert out.again(0, 10) == segments
         message = Incoming(NetworkPdu(0, 4, 1, 1, 2, 0, segments[0].to_bytes()), segments[0], 1, None)  # type: ignore[arg-type]
         message.add(0, segments[0], True, 4)
         waits[count] = out.due, message.ack_at

@@ -23,7 +23,6 @@ _ROUND_TRIP_MS = const(200)
 # A long message is on its way for longer: three copies of a segment take a radio 36 ms. Asked for before that, what
 # is still in the relays' queues is said again: in a busy mesh a chunk of an update (24 segments) went five times.
 _PER_SEGMENT_MS = const(40)  # beyond four
-_FIRST_COPY_MS = const(20)  # of each, until it is on air
 INCOMPLETE_MS = const(10000)
 
 MAX_INCOMING = const(4)  # 4 x 384 bytes of a node's heap; a gateway asks for more
@@ -187,15 +186,15 @@ class Outgoing:
         self.tries = 0
         self.due = 0
 
-    def again(self, now: int) -> "list[Segment] | None":
-        """The segments to send now, None where the tries are used up."""
+    def again(self, now: int, pacing: int) -> "list[Segment] | None":
+        """The segments to send now, None where the tries are used up. `pacing`: ms they take to get on air."""
         if self.tries >= (UNICAST_TRIES if self.unicast else GROUP_TRIES):
             return None
         self.tries += 1
         missing = [one for one in self.segments if self.missing >> one.offset & 1]
         wait = SEGMENT_MS + PER_TTL_MS * self.ttl + _ROUND_TRIP_MS if self.unicast else _GROUP_MS
         count = len(missing)
-        wait += _FIRST_COPY_MS * count + _PER_SEGMENT_MS * max(0, count - 4)
+        wait += pacing * count + _PER_SEGMENT_MS * max(0, count - 4)
         # Twice as long, then four times: where it is the mesh that is busy, more of the same does not help.
         self.due = now + (wait << min(self.tries - 1, 2))
         return missing

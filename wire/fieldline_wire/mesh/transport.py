@@ -97,6 +97,7 @@ class Transport:
         "default_ttl",
         "heartbeats_of",
         "keys",
+        "pacing",
         "reassembly",
         "refused",
         "repeats",
@@ -130,6 +131,7 @@ class Transport:
         self.default_ttl = 5
         self.ttls: dict[int, int] = {}  # of destinations that are known to be nearer
         self.heartbeats_of = (0, 0)  # source and destination of those we listen to (4.2.18); source 0: of all
+        self.pacing = 10  # ms between two of our PDUs on air
         self.repeats = 0  # segments sent again
         self.replays = 0
         self.refused = 0  # messages whose MIC or form was wrong
@@ -261,7 +263,7 @@ class Transport:
 
     def _push(self, now: int, out: Outgoing) -> None:
         first = out.tries == 0
-        segments = out.again(now)
+        segments = out.again(now, self.pacing)
         if segments is None:
             self._end(now, out, not out.unicast)
             return
