@@ -56,7 +56,8 @@ class Plan:
     copies: int = 2
     """Copies of a node's own adverts after the first (Network Transmit Count), 20 to 30 ms apart."""
     relay_copies: int = 1
-    """Copies of a relayed advert after the first (Relay Retransmit Count)."""
+    """Copies of a relayed advert after the first (Relay Retransmit Count) without thinning, and of a relay that has
+    none beside it; of others there are none."""
     ttl: int = 6
     """Without thinning, and at most with it: then it is the hops to the gateway and one more."""
     seed: int = 1
@@ -147,6 +148,8 @@ class Reporter:
         self.counter = 1
         self.model.acquaint(now, GATEWAY, up, down)
         self.site.gateway.model.acquaint(now, self.address, down, up)
+        if self.site.relays is not None:
+            self.node.network.toward = GATEWAY, self.site.relays.hops.get(self.address, 0)
         self.site.world.at(self.start, self._report)
 
     def _report(self, now: int) -> None:
@@ -295,8 +298,6 @@ class Site:
         nodes[GATEWAY] = SlowNode(self.gateway.node, plan.gateway_processor)
         for slow in nodes.values():
             slow.node.network.transmit.set_byte(plan.copies | 1 << 3)
-            slow.node.network.relay_transmit.set_byte(plan.relay_copies | 1 << 3)
-            slow.node.transport.pacing = 20
             slow.node.settings.beacon = False
         self.world = World(nodes, self.links, plan.physics, plan.seed)
         self.relays = self.thin() if plan.thinned else None
@@ -304,6 +305,8 @@ class Site:
             self._set_ttl(address, slow.node)
             relays = self.relays.relays if self.relays is not None else self.reporters.keys()
             slow.node.network.relay = slow.node.settings.relay = address in relays
+            alone = self.relays is None or address in self.relays.lone
+            slow.node.network.relay_transmit.set_byte((plan.relay_copies if alone else 0) | 1 << 3)
 
     def _set_ttl(self, address: int, node: Node) -> None:
         """Default TTL as the gateway configures it: the hops to this node, and one more."""

@@ -117,7 +117,7 @@ def test_what_is_said_to_a_near_one_goes_no_farther() -> None:
     other.transport._emit = lambda now, subnet, pdu: ttls.append(pdu.ttl)  # type: ignore[method-assign]
     other.transport.ttls[0x0001] = 2
     one.send(0, 0x0100, 0, say(bytes(50)))
-    room.run(100)
+    room.run(300)
     other.send(room.now, 0x0001, 0, say(b"answer"))
     other.send(room.now, 0x0002, 0, say(b"answer"))
     assert ttls == [2, 2, other.transport.default_ttl]

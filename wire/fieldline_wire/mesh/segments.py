@@ -21,6 +21,8 @@ PER_TTL_MS = const(50)
 # and its acknowledgment takes its time over the relays. Who does not wait for it sends all of them again for nothing.
 _ROUND_TRIP_MS = const(200)
 INCOMPLETE_MS = const(10000)
+# Between two segments of a message: who relays one is deaf to the next, and near relays repeat it at the same time.
+SPACING_MS = const(50)
 
 MAX_INCOMING = const(4)  # 4 x 384 bytes of a node's heap; a gateway asks for more
 MAX_DONE = const(4)  # for each slot: finished messages whose late segments are still answered
@@ -183,15 +185,15 @@ class Outgoing:
         self.tries = 0
         self.due = 0
 
-    def again(self, now: int, pacing: int) -> "list[Segment] | None":
-        """The segments to send now, None where the tries are used up. `pacing`: ms they take to get on air."""
+    def again(self, now: int) -> "list[Segment] | None":
+        """The segments to send, SPACING_MS apart from now; None where the tries are used up."""
         if self.tries >= (UNICAST_TRIES if self.unicast else GROUP_TRIES):
             return None
         self.tries += 1
         missing = [one for one in self.segments if self.missing >> one.offset & 1]
         wait = SEGMENT_MS + PER_TTL_MS * self.ttl + _ROUND_TRIP_MS if self.unicast else _GROUP_MS
         # Twice as long, then four times: where it is the mesh that is busy, more of the same does not help.
-        self.due = now + (wait + pacing * len(missing) << min(self.tries - 1, 2))
+        self.due = now + (wait + SPACING_MS * len(missing) << min(self.tries - 1, 2))
         return missing
 
     def acknowledged(self, block: int) -> bool:
@@ -199,5 +201,5 @@ class Outgoing:
         before = self.missing
         self.missing &= ~block
         if self.missing != before:
-            self.tries = 1  # the peer is there: it gets all tries for what is left
+            self.tries = 0  # the peer is there: it gets all tries for what is left, and the first timer
         return self.missing != before
