@@ -24,8 +24,8 @@ FALLBACK = (0.5, 0.3)
 COVER = 2
 """Relays that a node should hear: one may fail, or collide, or be carried away."""
 WAYS = 3
-"""Relays a hop nearer to a root that a relay should hear: at a busy site each misses a third of the copies and more, as it
-sends itself or as they collide; that one of three has it is 0.95."""
+"""Relays a hop nearer to a root that a relay should hear: at a busy site each misses a third of the copies and more,
+as it sends itself or as they collide; that one of three has it is 0.95."""
 
 
 @dataclass(frozen=True, slots=True)
