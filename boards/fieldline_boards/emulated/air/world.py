@@ -95,8 +95,8 @@ class World:
             self._at(0, self._wake, address)
 
     def bridge(self, address: int, node: int) -> None:
-        """A second radio of a node, on a place of its own: what the node says goes out there at the same time, what it
-        hears comes to the node."""
+        """A radio more of a node, on a place of its own: what the node says goes out there at the same time, what is
+        heard there comes to the node."""
         self._bridges[address] = node
         self._ways.setdefault(node, []).append(address)
 
