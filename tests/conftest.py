@@ -1,6 +1,8 @@
 """For all tests: no duration is asserted, hypothesis's own included, as machines are noisy.
 
-At the end the tests of the Board port are counted by kind of board (harness/fieldline_harness/contracts.py).
+At the end the tests of the Board port are counted by kind of board (harness/fieldline_harness/contracts.py), and the
+statements of Sparkplug's specification. Here, as the process that prints loads no other conftest.py where tests run
+in several.
 """
 
 from __future__ import annotations
@@ -11,12 +13,14 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from fieldline_harness.contracts import count, table
+from tests.gateway.sparkplug.table import show
 
 settings.register_profile("fieldline", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("fieldline")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    show(terminalreporter)
     found = count(_outcomes(terminalreporter))
     if any(found.values()):
         terminalreporter.section("the Board port, by kind of board")

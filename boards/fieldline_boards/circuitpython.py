@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from fieldline_boards.errors import BoardError
-from fieldline_boards.spec import BoardSpec, CircuitPython, Pin, SensorSpec
+from fieldline_boards.spec import MESH_MPY_BYTES, BoardSpec, CircuitPython, Pin, SensorSpec
 from fieldline_host.tomlfile import Table
 
 GAP = 3584  # bytes; drivers/circuitpython/flash.py
@@ -21,6 +21,10 @@ SPARE_SLOTS = 4  # besides one a sector: bad ones, and more to share the wear
 LEAST_SLOTS = STATE_SECTORS + 4 + SPARE_SLOTS  # an outbox has 4 sectors or more
 MOST_SLOTS = 255
 LARGEST_DRIVE = 16 * 1024 * 1024
+NATIVE_BLUETOOTH = ("esp32s3",)
+"""Chips of node boards whose _bleio is on the chip's own radio; not the RP2's (docs/mesh.md 17)."""
+FEW_ENDPOINTS = ("esp32s3",)
+"""Chips whose USB has no endpoint left for the drive beside two serial ports: five IN of them, the first its own."""
 FILE_SYSTEM = (
     40 * 1024
 )  # bytes: FAT, directories, half a block a file, what CircuitPython itself puts on the drive
@@ -67,6 +71,7 @@ def read_circuitpython(
         pin_names=pin_names(table),
         drive_bytes=table.integer("drive", low=64 * 1024, high=LARGEST_DRIVE),
         slots=table.integer("slots", low=LEAST_SLOTS, high=MOST_SLOTS),
+        mesh_mpy_bytes=table.integer("mesh_mpy_bytes", MESH_MPY_BYTES, low=1, high=LARGEST_DRIVE),
         pins={name: pin for name, pin in places.items() if moved.has(name) and pin is not None},
     )
 
@@ -80,12 +85,16 @@ def for_circuitpython(spec: BoardSpec) -> BoardSpec:
         )
     sensors = [dataclasses.replace(each, pin=how.pins.get(each.name, each.pin)) for each in spec.sensors]
     left = how.drive_bytes - (how.slots * STRIDE + GAP) - FILE_SYSTEM
-    return dataclasses.replace(spec, sensors=tuple(sensors), files_bytes=left)
+    kinds = ("ble",) if "ble" in spec.radio.kinds and spec.chip.name in NATIVE_BLUETOOTH else ()
+    radio = dataclasses.replace(spec.radio, kinds=kinds)
+    budget = dataclasses.replace(spec.budget, mesh_mpy_bytes=how.mesh_mpy_bytes)
+    return dataclasses.replace(spec, sensors=tuple(sensors), files_bytes=left, radio=radio, budget=budget)
 
 
-def storage_constants(how: CircuitPython) -> str:
-    """The lines of fieldline_board.py that say where the node keeps what."""
-    return f"""PIN_NAMES = {how.pin_names!r}
+def constants(spec: BoardSpec, how: CircuitPython) -> str:
+    """The lines of fieldline_board.py for CircuitPython: where the node keeps what, what USB has room for."""
+    return f"""USB_DRIVE = {spec.chip.name not in FEW_ENDPOINTS}  # beside two serial ports
+PIN_NAMES = {how.pin_names!r}
 # a file of slots for sectors of state and outbox
 STORE = {STORE!r}
 STORE_SLOTS = {how.slots}

@@ -11,21 +11,24 @@ ask for it.
 from __future__ import annotations
 
 import ast
+import functools
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 _CHECKING = "TYPE_CHECKING"
 _SLOTS = "__slots__"
 _CONST = "const"  # MicroPython's compiler knows it by this name and never calls it
+_SOURCES = 512  # remembered: more than a node has, so that a second build of the same sources folds none
 
 Span = tuple[int, int]
 Constants = Mapping[str, int]
 
 
-def constants(source: str) -> dict[str, int]:
+@functools.lru_cache(_SOURCES)
+def constants(source: str) -> Constants:
     """The integers that `source` assigns once, at its top level, written out."""
     tree = ast.parse(source)
-    bound = _bound(tree)
+    bound = _bound(ast.walk(tree))
     found: dict[str, int] = {}
     for node in tree.body:
         if isinstance(node, ast.Assign) and len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
@@ -41,19 +44,34 @@ def fold(source: str, of_module: Callable[[str], Constants]) -> str:
 
     `of_module(name)`: the constants of a module, {} if none.
     """
+    return _folded(source, tuple((name, frozenset(of_module(name).items())) for name in _modules(source)))
+
+
+@functools.lru_cache(_SOURCES)
+def _modules(source: str) -> tuple[str, ...]:
+    """From which modules `source` imports names."""
+    nodes = ast.walk(ast.parse(source))
+    found = (node.module for node in nodes if isinstance(node, ast.ImportFrom) and not node.level)
+    return tuple(sorted({name for name in found if name}))
+
+
+@functools.lru_cache(_SOURCES)
+def _folded(source: str, of_module: tuple[tuple[str, frozenset[tuple[str, int]]], ...]) -> str:
+    constants_of = {name: dict(known) for name, known in of_module}
     tree = ast.parse(source)
-    useless = list(_useless(tree))
+    nodes = list(ast.walk(tree))
+    useless = list(_useless(tree, nodes))
     passed = {inside for node in useless for inside in ast.walk(node)}
-    kept = _bound(tree)
-    kept.update(_in_f_strings(tree))
+    kept = _bound(nodes)
+    kept.update(_in_f_strings(nodes))
     values: dict[str, int] = {}
     changes: list[tuple[Span, str]] = []
     place = _Places(source)
-    for node in ast.walk(tree):
+    for node in nodes:
         if node in passed:
             continue
         if isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            known = of_module(node.module)
+            known = constants_of[node.module]
             names = {each.name for each in node.names if each.asname is None and not kept[each.name]}
             here = {name: known[name] for name in names & set(known)}
             gone = set(here) | (names & {_CONST} if known else set())
@@ -62,7 +80,7 @@ def fold(source: str, of_module: Callable[[str], Constants]) -> str:
                 changes.append((place.span(node), _import(node, gone, place.text(node))))
     changes += [
         (place.span(node), f"({values[node.id]})")
-        for node in ast.walk(tree)
+        for node in nodes
         if isinstance(node, ast.Name) and node.id in values and node not in passed
     ]
     changes += [(place.span(node), "pass" + _lines(place.text(node))) for node in useless]
@@ -100,16 +118,16 @@ class _Places:
         return self._starts[line - 1] + column
 
 
-def _useless(tree: ast.Module) -> Iterator[ast.stmt]:
-    """Statements that change nothing on a node."""
-    asked = any(isinstance(node, ast.Attribute) and node.attr == _SLOTS for node in ast.walk(tree))
+def _useless(tree: ast.Module, nodes: list[ast.AST]) -> Iterator[ast.stmt]:
+    """Statements that change nothing on a node; `nodes`: all of the tree."""
+    asked = any(isinstance(node, ast.Attribute) and node.attr == _SLOTS for node in nodes)
     for node in tree.body:
         if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == _CHECKING:
             if not node.orelse:
                 yield node
         elif isinstance(node, ast.ClassDef) and not node.bases and not asked:
             yield from (each for each in node.body if _assigns(each, _SLOTS))
-    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == _CHECKING]
+    names = [node for node in nodes if isinstance(node, ast.Name) and node.id == _CHECKING]
     tests = [
         node for node in tree.body if isinstance(node, ast.If) and node.test in names and not node.orelse
     ]
@@ -145,12 +163,9 @@ def _integer(node: ast.expr) -> int | None:
     return value if type(value) is int else None
 
 
-def _bound(tree: ast.AST) -> Counter[str]:
+def _bound(nodes: Iterable[ast.AST]) -> Counter[str]:
     """How often a name is given a value, other than by an import."""
-    names: Counter[str] = Counter()
-    for node in ast.walk(tree):
-        names.update(_names_bound_by(node))
-    return names
+    return Counter(name for node in nodes for name in _names_bound_by(node))
 
 
 def _names_bound_by(node: ast.AST) -> Iterator[str]:
@@ -162,7 +177,7 @@ def _names_bound_by(node: ast.AST) -> Iterator[str]:
         yield from [node.name] if node.name else []
 
 
-def _in_f_strings(tree: ast.AST) -> Counter[str]:
+def _in_f_strings(nodes: list[ast.AST]) -> Counter[str]:
     """Names in f-strings, whose places the parser of Python 3.11 gives wrong."""
-    strings = (node for node in ast.walk(tree) if isinstance(node, ast.JoinedStr))
+    strings = (node for node in nodes if isinstance(node, ast.JoinedStr))
     return Counter(node.id for string in strings for node in ast.walk(string) if isinstance(node, ast.Name))

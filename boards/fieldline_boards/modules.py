@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from fieldline_boards.errors import BoardError
-from fieldline_boards.fold import constants, fold
+from fieldline_boards.fold import Constants, constants, fold
 
 NODE = "fieldline_node"
 PACKAGES = (NODE, "fieldline_wire")
+_SOURCES = 512  # remembered: more than a node has
 
 
 def folder_of(name: str) -> Path:
@@ -43,7 +44,7 @@ def folding() -> Callable[[Path], str]:
     """Gives a source with the constants that it imports of our own modules written out."""
 
     @functools.cache
-    def known(module: str) -> dict[str, int]:
+    def known(module: str) -> Constants:
         file = find(module) if module.split(".")[0] in PACKAGES else None
         return {} if file is None else constants(as_written(file))
 
@@ -68,7 +69,8 @@ def closure(modules: Iterable[str], text: Callable[[Path], str]) -> dict[str, st
     return found
 
 
-def imports(source: str) -> set[str]:
+@functools.lru_cache(_SOURCES)
+def imports(source: str) -> frozenset[str]:
     """What a source imports of our own, wherever in it: modules, and names that may be modules."""
     names: set[str] = set()
     for node in _carried_out(ast.parse(source)):
@@ -76,7 +78,7 @@ def imports(source: str) -> set[str]:
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return {name for name in names if name.split(".")[0] in PACKAGES}
+    return frozenset(name for name in names if name.split(".")[0] in PACKAGES)
 
 
 def _carried_out(tree: ast.AST) -> Iterator[ast.AST]:

@@ -198,6 +198,8 @@ class CircuitPython:
     """Size of its file system."""
     slots: int
     """Of the file that stands for raw flash (drivers/circuitpython/flash.py)."""
+    mesh_mpy_bytes: int
+    """As Budget's, of its own compiler and drivers."""
     pins: Mapping[str, Pin]
 
 

@@ -8,9 +8,12 @@ import storage
 import usb_cdc
 import usb_hid
 import usb_midi
-from fieldline_board import DEVELOPMENT  # pyright: ignore[reportMissingImports] - made by the build
+from fieldline_board import (  # pyright: ignore[reportMissingImports] - made by the build
+    DEVELOPMENT,
+    USB_DRIVE,
+)
 
-if not DEVELOPMENT:
+if not (DEVELOPMENT and USB_DRIVE):
     storage.disable_usb_drive()
 storage.remount("/", readonly=False)
 usb_cdc.enable(console=DEVELOPMENT, data=True)

@@ -26,7 +26,8 @@ link (links/)
     send(sealed)        takes one message; OSError where it can't
     counters()          (frames in, frames out, CRC errors, noise bytes)
     close()             the node restarts on purpose
-bearer under a mesh link (drivers/micropython/ble.py)
+bearer under a mesh link (drivers/*/ble.py)
+    listen(on)          whether it hears from the next poll() on; what came before is given still
     lost                adverts that came when there was no room
     poll(now)           ms until it is to be asked again; whether an event is over
     ready               whether it takes an advert

@@ -366,8 +366,18 @@ def _utc_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+def is_fault(context: dict[str, Any]) -> bool:
+    """Whether what an event loop reports is an error that nobody took.
+
+    A line that is unplugged while it is written to is none: serial_asyncio reports it, and its protocol is told.
+    """
+    return not ("transport" in context and isinstance(context.get("exception"), OSError))
+
+
 def _log_fault(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """An error that nobody took is a fault of this program: say all that is known, and go on."""
+    if not is_fault(context):
+        return
     error = context.get("exception")
     log.error(
         "fault",

@@ -43,6 +43,8 @@ from fieldline_gateway.web import token_cli
 from fieldline_gateway.words import add_command
 from fieldline_host.command import run_command
 
+MOST_NAMED = 5
+"""Lost nodes of a mesh in one line."""
 EPILOG = """examples:
   fieldline gateway example > gateway.toml
   fieldline gateway check -c gateway.toml
@@ -261,8 +263,32 @@ def show(told: dict[str, Any], console: Console) -> None:
             f"{key} {value}" for key, value in link.items() if value and key not in ("link", "open", "error")
         ]
         console.print(f"link {link['link']}: {', '.join([state, *counts])}", soft_wrap=True)
+    if told.get("mesh"):
+        console.print(f"mesh: {_mesh(told['mesh']['nodes'])}", soft_wrap=True, markup=False)
     if told["refused"]:
         console.print("refused: " + ", ".join(f"{kind} {count}" for kind, count in told["refused"].items()))
+
+
+def _mesh(nodes: list[dict[str, Any]]) -> str:
+    """How the mesh is, in a line; `fieldline mesh nodes` says more."""
+    heard = [node for node in nodes if node["heard_s"] is not None and not node["lost"]]
+    lost = [node["address"] for node in nodes if node["lost"]]
+    parts = [f"{len(heard)} of {_count(len(nodes), 'node')} heard"]
+    if lost:
+        more = f" and {len(lost) - MOST_NAMED} more" if len(lost) > MOST_NAMED else ""
+        parts.append(f"LOST {', '.join(lost[:MOST_NAMED])}{more}")
+    if never := len(nodes) - len(heard) - len(lost):
+        parts.append(f"{never} never heard")
+    if heard:
+        parts.append(_count(sum(node["relay"] is True for node in heard), "relay"))
+        parts.append("at most " + _count(max(node["usual_hops"] or 1 for node in heard), "hop"))
+    if open_ones := sum(bool(node["open"]) for node in heard):
+        parts.append(f"{open_ones} not all set yet")
+    return ", ".join(parts)
+
+
+def _count(number: int, one: str) -> str:
+    return f"{number} {one}" if number == 1 else f"{number} {one}s"
 
 
 def _sink(sink: dict[str, Any]) -> str:

@@ -22,6 +22,7 @@ from fieldline_host.command import run_command
 EPILOG = """examples:
   fieldline mesh new -c gateway.toml
   fieldline mesh add -c gateway.toml e66178c1ab3c4d21 > node.json    # what the jig puts on this node
+  fieldline mesh add -c gateway.toml --low-power e66178c1ab3c4d22 > node.json    # its radio sleeps
   fieldline mesh remove -c gateway.toml 0100                          # reset also tells it, over the air
 """
 
@@ -42,6 +43,13 @@ def main(argv: list[str]) -> int:
     add.add_argument(
         "nodes", nargs="+", metavar="node", help="its id, 16 hexadecimal digits; several: a line each"
     )
+    role = add.add_mutually_exclusive_group()
+    role.add_argument(
+        "--low-power",
+        action="store_true",
+        help="its radio sleeps, and a friend holds what is said to it (docs/mesh.md 15); its build must have it",
+    )
+    role.add_argument("--friend", action="store_true", help="it can be a friend; its build must have it")
     remove = add_command(parts, "remove", _remove, "forget a member (it still has the network's key)", EPILOG)
     remove.add_argument("address", help="four hexadecimal digits, or the node's id")
     add_parsers(parts)
@@ -78,6 +86,7 @@ def _add(words: argparse.Namespace) -> int:
             "iv_index": mesh.iv_index,
             "gateway": f"{GATEWAY:04x}",
         }
+        record |= {role: True for role in ("low_power", "friend") if getattr(words, role)}
         print(json.dumps(record))
     return 0
 

@@ -31,6 +31,7 @@ EXAMPLES = """\
   fieldline mesh provision -c gateway.toml 70cf7c9732a345b691494810d2e9cbf4 --node 0102030405060708
   fieldline mesh relay -c gateway.toml e66178c1ab3c4d21 on   # or off, or auto: the gateway chooses
   fieldline mesh reset -c gateway.toml e66178c1ab3c4d21      # it leaves, and waits to be taken in anew
+  fieldline mesh path -c gateway.toml 0100 e66178c1ab3c4d21  # over how many hops the second hears the first
   fieldline mesh listen -c gateway.toml                      # until Ctrl-C
 """
 POLL_S = 0.5
@@ -66,11 +67,20 @@ def add_parsers(parts: Any) -> None:
         parts, "reset", _reset, "make a member forget the network's keys, and forget it", EXAMPLES
     )
     reset.add_argument("node", help="its id or its address")
+    path = add_command(
+        parts,
+        "path",
+        _path,
+        "measure over how many hops a node hears another: eight heartbeats, some 15 s",
+        EXAMPLES,
+    )
+    path.add_argument("sender", help="whose heartbeats are counted: its id or its address")
+    path.add_argument("receiver", help="who counts them: its id or its address")
     listen = add_command(parts, "listen", _listen, "show what is heard, as it comes", EXAMPLES)
     listen.add_argument(
         "--seconds", type=float, default=0, help="stop by itself after so long (default: never)"
     )
-    for part in (nodes, links, provision, listen):
+    for part in (nodes, links, provision, path, listen):
         part.add_argument("--json", action="store_true", help="for programs")
 
 
@@ -172,15 +182,7 @@ def _provision(words: argparse.Namespace) -> int:
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"{words.static_oob}: {error}") from None
     state = ask(socket, "mesh.provision", {"device": words.device, "node": words.node, "static": static})
-    said = 0
-    while True:
-        for stage in state["stages"][said:] if not words.json else ():
-            print(f"{state['device']}: {stage}", flush=True)
-        said = len(state["stages"])
-        if state["done"]:
-            break
-        time.sleep(POLL_S)
-        state = ask(socket, "mesh.provisioning")
+    state = _followed(socket, "mesh.provisioning", state, f"{state['device']}: ", words.json)
     if words.json:
         print(json.dumps(state))
     if state["error"]:
@@ -188,6 +190,47 @@ def _provision(words: argparse.Namespace) -> int:
     if not words.json:
         print(f"{state['device']}: {state['address']}; `fieldline mesh nodes` shows what it is being set to")
     return 0
+
+
+def _followed(
+    socket: Path, operation: str, state: dict[str, Any], before: str, is_quiet: bool
+) -> dict[str, Any]:
+    """What it ends in; its stages are printed as they come."""
+    said = 0
+    while True:
+        for stage in state["stages"][said:] if not is_quiet else ():
+            print(f"{before}{stage}", flush=True)
+        said = len(state["stages"])
+        if state["done"]:
+            return state
+        time.sleep(POLL_S)
+        state = ask(socket, operation)
+
+
+def _path(words: argparse.Namespace) -> int:
+    socket = config.load(words.config).control_socket
+    begun = ask(socket, "mesh.path", {"from": words.sender, "to": words.receiver})
+    state = _followed(socket, "mesh.path_state", begun, "", words.json)
+    if words.json:
+        print(json.dumps(state))
+    if state["error"]:
+        raise GatewayError(state["error"])
+    if words.json:
+        return 0
+    result = state["result"]
+    if result["hops"] is None:
+        print(
+            f"none of {result['sent']} heartbeats came: no way leads from {words.sender} to {words.receiver}"
+        )
+        return 1
+    hops, heard = (_range(result[name]) for name in ("hops", "heard"))
+    print(f"{words.sender} to {words.receiver}: {hops} hops, {heard} of {result['sent']} heartbeats heard")
+    return 0
+
+
+def _range(ends: list[int]) -> str:
+    least, most = ends
+    return str(least) if least == most else f"{least} to {most}"
 
 
 def _devices(rows: list[dict[str, Any]], as_json: bool) -> int:

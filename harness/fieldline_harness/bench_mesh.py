@@ -14,7 +14,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from fieldline_gateway.mesh.thinning import COVER, GOOD, WAYS
-from fieldline_harness import mesh_cost
+from fieldline_harness import mesh_cost, mesh_sleep
 from fieldline_harness.figures import Figure
 from fieldline_harness.mesh_site import ACK_AFTER_MS, ACK_REPORTS, PATIENCE_MS, WINDOW, Plan, Said, Site
 from fieldline_harness.progress import progress
@@ -50,6 +50,7 @@ def run(quick: bool) -> list[Figure]:
     figures += _sites(sites, str(plan.nodes))
     bare = replace(plan, thinned=False, warm_up_ms=5_000, run_ms=BARE, settle_ms=BARE)
     figures += _pdr(f"{plan.nodes}_unthinned", bare, "every node a relay")
+    figures += [] if quick else mesh_sleep.figures()
     for nodes, report_ms, run_ms, bridges in () if quick else CURVE:
         scale = (nodes / plan.nodes) ** 0.5
         point = replace(

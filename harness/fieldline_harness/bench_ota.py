@@ -21,6 +21,7 @@ from typing import Any
 from fieldline_boards.build import build, build_modules
 from fieldline_boards.catalog import load_board
 from fieldline_boards.emulated import images
+from fieldline_harness import bench_ota_mesh
 from fieldline_harness.figures import Figure
 from fieldline_ota.delta import deflate_image, make_delta
 from fieldline_ota.romfs import build_image
@@ -45,6 +46,7 @@ def run(quick: bool = False) -> list[Figure]:
     found.append(
         Figure("ota.violations", wrong, "cases", "0: a brick, a boot of what was not verified, a loss")
     )
+    found += bench_ota_mesh.run(quick)
     if quick:
         return found
     try:

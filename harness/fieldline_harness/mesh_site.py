@@ -130,7 +130,7 @@ class Reporter:
         self.id = b"sim " + address.to_bytes(4, "big")
         self.ccm = BlockCcm(Aes(self.id * 2))
         self.model = SealedModel(SEALED_NODE, self._received, 2)
-        self.node = mesh_node(address, self.model, site.plan.seed, 32)
+        self.node = site.make_node(address, self.model, 32)
         rng = random.Random(site.plan.seed * 7919 + address)
         self.session = Session(lambda: rng.randrange(0x10000), PATIENCE_MS, WINDOW)
         for cls in range(3):
@@ -213,7 +213,7 @@ class Gateway:
     def __init__(self, site: Site) -> None:
         self.site = site
         self.model = SealedModel(SEALED_GATEWAY, self._received, 4 * site.plan.nodes)
-        self.node = mesh_node(GATEWAY, self.model, site.plan.seed, 4 * site.plan.nodes)
+        self.node = site.make_node(GATEWAY, self.model, 4 * site.plan.nodes)
         self.numbers: dict[int, set[int]] = {}
         rng = random.Random(site.plan.seed)
         self.unacknowledged = {address: rng.randrange(ACK_REPORTS) for address in site.reporters}
@@ -317,6 +317,10 @@ class Site:
             slow.node.network.relay = slow.node.settings.relay = address in relays
             alone = self.relays is None or address in self.relays.lone
             slow.node.network.relay_transmit.set_byte((plan.relay_copies if alone else 0) | 1 << 3)
+
+    def make_node(self, address: int, model: SealedModel, sources: int) -> Node:
+        """The stack of a node, or of the gateway."""
+        return mesh_node(address, model, self.plan.seed, sources)
 
     def _set_ttl(self, address: int, node: Node) -> None:
         """Default TTL as the gateway configures it: the hops to this node, and one more."""

@@ -85,7 +85,7 @@ def test_a_cut_asked_for_too_late_comes_at_the_next_operation(
 def test_a_watchdog_runs_on_through_a_soft_reset(play: Play) -> None:
     async def scenario(board: VmBoard) -> None:
         await asyncio.to_thread(
-            start, board, "import machine; machine.WDT(timeout=1500); machine.soft_reset()"
+            start, board, "import machine; machine.WDT(timeout=4000); machine.soft_reset()"
         )
         await board.power.started("soft", WITHIN_S, 1)
         await board.power.started("watchdog", WITHIN_S, 2)

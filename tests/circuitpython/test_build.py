@@ -13,13 +13,17 @@ from cp_cases.rig import RUNNING, Node
 from fieldline_boards import circuitpython
 from fieldline_boards.build import build, build_circuitpython
 from fieldline_boards.catalog import catalog_folder, load_board, read
+from fieldline_boards.emulated import images
 from fieldline_boards.errors import BoardError
 from fieldline_boards.node_cli import main
 from fieldline_host.tomlfile import ConfigError
 from fieldline_node.drivers.circuitpython import flash
 from fieldline_wire.codes import LIVE
 
-COMPILER = os.environ.get("FIELDLINE_CIRCUITPYTHON_MPY_CROSS", "")
+COMPILER = Path(
+    os.environ.get("FIELDLINE_CIRCUITPYTHON_MPY_CROSS")
+    or images.cache_folder() / "mpy-cross-circuitpython-10.2.1"
+)
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -69,6 +73,29 @@ def test_a_release_has_no_window_in_which_a_bounce_stops_it(tmp_path: Path) -> N
     build_circuitpython(spec, tmp_path, development=False)
     assert "CIRCUITPY_SAFE_MODE_DELAY = 0.0\n" in (tmp_path / "settings.toml").read_text()
     assert constants(tmp_path)["DEVELOPMENT"] is False
+
+
+def test_what_a_board_carries_of_the_mesh(tmp_path: Path) -> None:
+    """All of it where CircuitPython has the chip's Bluetooth; a Pico W's it has not."""
+    for name, carried in (("esp32s3_devkitc", True), ("pico_w", False)):
+        report = build_circuitpython(load_board(name), tmp_path / name)
+        assert report.over == ()
+        files = set(tree(tmp_path / name))
+        for path in ("drivers/circuitpython/ble", "mesh", "bridge", "bthome", "links/mesh", "joining"):
+            assert (f"lib/fieldline_node/{path}.py" in files) == carried, path
+        assert not any("wifi" in path or "drivers/micropython" in path for path in files)
+
+
+def test_a_chip_with_few_usb_endpoints_shows_no_drive_beside_two_ports(tmp_path: Path) -> None:
+    build_circuitpython(load_board("esp32s3_devkitc"), tmp_path)
+    values = constants(tmp_path)
+    values |= {"SENSORS": (), "OUTPUTS": (), "REFLEX": None}  # the fakes have the pins of another chip
+    board = type("Built", (), {name: value for name, value in values.items() if name.isupper()})
+    assert values["DEVELOPMENT"] is True
+    node = Node(board, 1024 * 1024)
+    node.world.usb_in = 5
+    assert node.run(3000) == RUNNING
+    assert node.world.console and node.world.has_usb_data and not node.world.drive
 
 
 def test_the_board_module_fits_the_driver(tmp_path: Path) -> None:
@@ -149,11 +176,10 @@ def test_micropythons_compiler_is_refused(tmp_path: Path) -> None:
         build_circuitpython(load_board("pico_w"), tmp_path, mpy_cross=tmp_path / "nowhere")
 
 
-@pytest.mark.skipif(
-    not COMPILER, reason="FIELDLINE_CIRCUITPYTHON_MPY_CROSS names no mpy-cross of CircuitPython"
-)
-def test_circuitpythons_compiler_takes_all_sources(tmp_path: Path) -> None:
-    report = build_circuitpython(load_board("pico_w"), tmp_path, mpy_cross=Path(COMPILER))
+@pytest.mark.skipif(not COMPILER.is_file(), reason=f"no mpy-cross of CircuitPython: {COMPILER} is not there")
+@pytest.mark.parametrize("name", ["pico_w", "esp32s3_devkitc"])
+def test_circuitpythons_compiler_takes_all_sources(tmp_path: Path, name: str) -> None:
+    report = build_circuitpython(load_board(name), tmp_path, mpy_cross=COMPILER)
     assert report.over == ()
     files = tree(tmp_path)
     compiled = [path for path in files if path.startswith("lib/")]

@@ -17,13 +17,14 @@ from pathlib import Path
 
 import pytest
 
-from fieldline_boards.catalog import load_board
+from fieldline_boards.catalog import board_names, load_board
 from fieldline_boards.circuitpython import for_circuitpython
 
 ROOT = Path(__file__).parents[2]
 DRIVER = ROOT / "firmware" / "fieldline_node" / "drivers" / "circuitpython"
 SCRIPTS = ROOT / "firmware" / "circuitpython"
 FAKES = ROOT / "tests" / "fakes" / "circuitpython"
+BOARDS = [name for name in board_names() if load_board(name).circuitpython is not None]
 OF_PYTHON = {
     "binascii",
     "gc",
@@ -64,8 +65,9 @@ def test_the_driver_uses_names_and_signatures_of_the_stubs(tmp_path: Path) -> No
     assert done.returncode == 0, done.stdout
 
 
-def test_every_module_that_the_driver_imports_is_in_the_boards_build() -> None:
-    spec = load_board("pico_w")
+@pytest.mark.parametrize("name", BOARDS)
+def test_every_module_that_the_driver_imports_is_in_the_boards_build(name: str) -> None:
+    spec = load_board(name)
     assert spec.circuitpython is not None
     text = _board_stub(spec.circuitpython.board)
     included = re.search(r"Included modules: (.*)", text)
@@ -78,17 +80,26 @@ def test_every_module_that_the_driver_imports_is_in_the_boards_build() -> None:
     assert {"countio", "aesio", "watchdog", "usb_cdc", "storage"} <= wanted
 
 
-def test_the_pins_of_the_build_are_the_boards() -> None:
-    spec = for_circuitpython(load_board("pico_w"))
+@pytest.mark.parametrize("name", BOARDS)
+def test_the_pins_of_the_build_are_the_boards(name: str) -> None:
+    spec = for_circuitpython(load_board(name))
     assert spec.circuitpython is not None
     there = set(
         re.findall(r"^(\w+): microcontroller\.Pin", _board_stub(spec.circuitpython.board), re.MULTILINE)
     )
     pins = [spec.led, spec.reflex, *spec.outputs, *(sensor.pin for sensor in spec.sensors)]
     for pin in pins:
-        name = spec.circuitpython.pin_names % pin if isinstance(pin, int) else pin
-        assert name is None or name in there, name
-    assert "GP3" in there
+        named = spec.circuitpython.pin_names % pin if isinstance(pin, int) else pin
+        assert named is None or named in there, named
+    assert {"pico_w": "GP3", "esp32s3_devkitc": "IO4"}[spec.name] in there
+
+
+def test_bluetooth_is_the_chips_own_where_a_build_carries_it() -> None:
+    for name in BOARDS:
+        spec = for_circuitpython(load_board(name))
+        assert spec.circuitpython is not None
+        text = _board_stub(spec.circuitpython.board)
+        assert ("ble" in spec.radio.kinds) == ("_bleio (native)" in text), name
 
 
 MODULES = sorted(

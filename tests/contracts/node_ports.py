@@ -192,6 +192,25 @@ def bearer_hears_while_it_says(rig):
     assert len(rig.air) > 40 and rig.bearer.lost == 0
 
 
+def bearer_rests_while_it_is_not_to_listen(rig):
+    rig.wait(100)
+    rig.hear(_ad(0x2A, b"just before"))
+    rig.bearer.listen(rig.now(), False)
+    for _ in range(20):
+        rig.wait(30)
+        rig.hear(_ad(0x2A, b"unheard"))
+        rig.bearer.listen(rig.now(), False)
+    rig.bearer.send(rig.now(), 0x2A, b"mine")
+    rig.wait(20)
+    assert rig.air == [_ad(0x2A, b"mine")]
+    for _ in range(2):
+        rig.bearer.listen(rig.now(), True)
+    rig.wait(1100)  # a bearer that does not listen wants to be asked once a second
+    rig.hear(_ad(0x2A, b"heard again"))
+    rig.wait(200)
+    assert rig.came == [(0x2A, b"just before"), (0x2A, b"heard again")], rig.came
+
+
 def bearer_outlives_a_radio_that_refuses(rig):
     rig.wait(100)
     rig.refuse(True)

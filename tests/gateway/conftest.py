@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from fieldline_gateway.app import is_fault
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
@@ -24,7 +26,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     unhandled: list[dict[str, Any]] = []
 
     async def run() -> None:
-        asyncio.get_running_loop().set_exception_handler(lambda loop, context: unhandled.append(context))
+        asyncio.get_running_loop().set_exception_handler(
+            lambda loop, context: unhandled.append(context) if is_fault(context) else None
+        )
         await test(**arguments)
 
     asyncio.run(run())

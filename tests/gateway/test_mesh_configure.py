@@ -14,8 +14,11 @@ from fieldline_gateway.mesh import config_client, configure, network
 from fieldline_gateway.mesh.config_messages import Page, app_key, default_ttl, heartbeat, relay
 from fieldline_gateway.mesh.network import GATEWAY, Member
 from fieldline_wire.errors import PeerError
+from fieldline_wire.mesh.models.opcodes import STORAGE_FAILURE
+from fieldline_wire.mesh.settings import RECORD
 from tests.gateway.mesh_line import FIRST, Line, bare
 from tests.gateway.test_mesh_links import downlink, running, until, uplink
+from tests.wire.mesh.pair import MemoryStore
 
 
 @pytest.fixture(autouse=True)
@@ -102,6 +105,15 @@ async def test_a_node_that_starts_anew_without_its_settings_is_set_again(tmp_pat
         await until(lambda: beats.dst == GATEWAY)
 
 
+async def test_one_odd_heartbeat_does_not_change_where_a_node_is_drawn(tmp_path: Path) -> None:
+    line = Line(tmp_path / "mesh", 1)
+    async with line.room, running(line.links):
+        await until(lambda: line.links.manager.states)
+        line.state(0).hops.extend((2, 2, 2, 2, 5))
+        row = line.links.operations.nodes()[0]
+        assert (row["hops"], row["usual_hops"]) == (5, 2)
+
+
 async def test_a_refusal_is_told_and_asked_again_ever_more_rarely(tmp_path: Path) -> None:
     line = Line(tmp_path / "mesh", 1, raw=False)
     line.node(0).keys.app_keys[0].key = (
@@ -118,6 +130,23 @@ async def test_a_refusal_is_told_and_asked_again_ever_more_rarely(tmp_path: Path
         line.node(0).keys.app_keys.clear()
         line.node(0).save()
         await until(lambda: not line.state(0).error)
+
+
+async def test_a_node_whose_flash_takes_nothing_is_told_of_and_set_when_it_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(store: MemoryStore, record: int, data: bytes) -> int | None:
+        return STORAGE_FAILURE if record == RECORD else save(store, record, data)
+
+    save = MemoryStore.save
+    line = Line(tmp_path / "mesh", 1)
+    monkeypatch.setattr(MemoryStore, "save", refuse)
+    async with line.room, running(line.links):
+        await until(lambda: line.state(0).error == "app_key: it could not store it")
+        assert line.node(0).keys.app(0) is None, "it has not what the next start would not have"
+        assert line.links.operations.nodes()[0]["error"] == line.state(0).error
+        monkeypatch.setattr(MemoryStore, "save", save)
+        await until(lambda: line.all_set() and not line.state(0).error)
 
 
 async def test_where_the_disk_is_full_members_are_set_all_the_same(

@@ -100,8 +100,8 @@ async def test_a_relay_in_its_reach_is_made_its_friend(tmp_path: Path) -> None:
     site = line(tmp_path / "mesh", FRIENDLY, SLEEPS)
     async with site.room, running(site.links):
         role = sleeper(site.fars[1]).low_power
-        await until(lambda: role.friend == FIRST, 40)
-        await until(site.all_set, 40)
+        await until(lambda: role.friend == FIRST, 90)
+        await until(site.all_set, 90)
         assert site.fars[0].node.settings.relay and site.fars[0].node.is_friend  # type: ignore[attr-defined]
         assert site.state(0).known.confirmed["friend"] == "on"
         assert site.links.send(f"mesh:{FIRST + 1:04x}", downlink(0))

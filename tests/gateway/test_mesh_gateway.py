@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from fieldline_cli.main import main
 from fieldline_gateway import config
-from fieldline_gateway.app import Gateway, registry_path
+from fieldline_gateway.app import Gateway
+from fieldline_gateway.cli import show
 from fieldline_gateway.control import ask
+from fieldline_gateway.folder import registry_path
 from fieldline_gateway.ingest import downlinks
 from fieldline_gateway.ingest.downlinks import DEAR_REPORTS
 from fieldline_gateway.mesh import network
@@ -94,6 +98,8 @@ async def test_readings_come_through_the_mesh_and_one_ack_tells_of_many(
         assert told()[-1].next == DEAR_REPORTS + 2  # type: ignore[attr-defined]
         said = await asyncio.to_thread(ask, settings.control_socket, "status")
         assert said["nodes"][0]["classes"]["live"]["stored"] == DEAR_REPORTS + 1
+        show(said, Console(file=(words := StringIO())))
+        assert "mesh: 2 of 2 nodes heard" in words.getvalue()
         links = {link["link"]: link for link in said["links"]}
         assert links[f"mesh:{records[0]['address']}"]["messages_in"] == DEAR_REPORTS + 2
         assert links[f"proxy {PROXY}"]["node"] == records[1]["address"]
@@ -107,8 +113,13 @@ def test_the_commands_say_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFi
     assert main(["mesh", "new", *words]) == 0
     assert main(["mesh", "new", *words]) == 2 and "there already" in capsys.readouterr().err
     assert main(["mesh", "add", *words, "xyz"]) == 2 and "16 hexadecimal" in capsys.readouterr().err
-    assert main(["mesh", "add", *words, "0102030405060708"]) == 0
+    capsys.readouterr()
+    assert main(["mesh", "add", *words, "--low-power", "0102030405060708"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["low_power"] is True and "friend" not in said
     assert main(["mesh", "add", *words, "0102030405060708"]) == 2
+    with pytest.raises(SystemExit):
+        main(["mesh", "add", *words, "--low-power", "--friend", "0102030405060709"])
     capsys.readouterr()
     assert main(["mesh", "nodes", *words]) == 0 and "0102030405060708" in capsys.readouterr().out
     assert main(["gateway", "check", *words]) == 0

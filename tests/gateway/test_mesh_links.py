@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -54,11 +54,15 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gatt, "FIND_S", 0.1)
 
 
+def new_mesh(folder: Path) -> Path:
+    """A mesh without members on disk; its folder."""
+    network.save(folder / "mesh", network.Network(NET_KEY, APP_KEY, IV_INDEX, b"d" * 16))
+    return folder / "mesh"
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    mesh = network.Network(NET_KEY, APP_KEY, IV_INDEX, b"d" * 16)
-    network.save(tmp_path / "mesh", mesh)
-    return tmp_path / "mesh"
+    return new_mesh(tmp_path)
 
 
 @asynccontextmanager
@@ -80,6 +84,22 @@ async def until(what: Callable[[], object], seconds: float = 60) -> None:
     raise AssertionError("it did not come about")
 
 
+async def both_ways(
+    links: MeshLinks, far: Far, heard: list[tuple[str, bytes]], wait: Callable[..., Awaitable[None]]
+) -> tuple[int, int]:
+    """Short messages and a long one up, short ones down; how many. `wait`: until(what came, condition)."""
+    ups, downs = [uplink(n) for n in range(3)] + [uplink(3, 900)], [downlink(n) for n in range(3)]
+    for sealed in ups:
+        far.say(sealed)
+    await wait("3 messages of 46 bytes and one of 918 came", lambda: len(heard) == len(ups))
+    assert heard == [("mesh:0100", sealed) for sealed in ups]
+    for sealed in downs:
+        assert links.send("mesh:0100", sealed)
+    await wait("3 messages of 32 bytes went", lambda: len(far.came) == len(downs))
+    assert far.came == downs
+    return len(ups), len(downs)
+
+
 def ready(links: MeshLinks) -> list[object]:
     return [one["link"] for one in links.status() if one.get("ready")]
 
@@ -96,19 +116,12 @@ async def test_messages_go_both_ways_through_a_proxy_that_is_not_their_node(fold
     async with room, running(links):
         assert not links.send("mesh:0100", downlink(0)), "there is no way yet"
         await until(lambda: ready(links))
-        ups, downs = [uplink(n) for n in range(3)] + [uplink(3, 900)], [downlink(n) for n in range(3)]
-        for sealed in ups:
-            far.say(sealed)
-        await until(lambda: len(heard) == len(ups))
-        assert heard == [("mesh:0100", sealed) for sealed in ups]
-        for sealed in downs:
-            assert links.send("mesh:0100", sealed)
-        await until(lambda: len(far.came) == len(downs))
-        assert far.came == downs and not proxy.came
+        ups, downs = await both_ways(links, far, heard, lambda _, what: until(what))
+        assert not proxy.came
         state = links.status()[0]
         assert state["node"] == "0200" and state["mtu"] == mtu and state["beacons"] == 1
         assert links.status()[-1] == {
-            "link": "mesh:0100", "open": True, "messages_in": len(ups), "messages_out": len(downs)
+            "link": "mesh:0100", "open": True, "messages_in": ups, "messages_out": downs
         }  # fmt: skip
     assert (max(map(len, behind.written)) == 20) == (mtu == 23), "segmented, and only where it must be"
 

@@ -18,10 +18,12 @@ import pytest
 from fieldline_gateway.mesh import bridge as bridges
 from fieldline_gateway.mesh import config_client, configure, network
 from fieldline_gateway.mesh.config import MeshConfig
-from fieldline_gateway.mesh.config_messages import Page
+from fieldline_gateway.mesh.config_messages import Page, listen, listened
 from fieldline_gateway.mesh.links import MeshLinks
 from fieldline_gateway.mesh.network import Member
+from fieldline_gateway.mesh.paths import COUNT, counted
 from fieldline_wire.mesh.advertiser import AD_PB_ADV
+from fieldline_wire.mesh.lower import Heartbeat
 from fieldline_wire.mesh.models import opcodes as op
 from tests.fakes.mesh_room import LiveBridge
 from tests.gateway.test_mesh_links import running, until
@@ -109,12 +111,23 @@ async def test_meshd_as_a_member_confirms_all_that_the_gateway_wants(shim: Path,
             page = Page.from_bytes(state.known.composition)
             assert page.company == 0x05F1 and b"\x02\x11" in page.models[0], "its Sensor Client is in there"
             confirmed = state.known.confirmed
-            await until(lambda: confirmed["relay"] == "on:1:1", 30)
+            await until(lambda: confirmed["relay"] == "on:1:1", 90)
             assert confirmed["heartbeat"].startswith("0001:1:")
-            await until(lambda: state.hops, 30)
+            await until(lambda: state.hops, 90)
             assert set(state.hops) == {1}, "its heartbeats come, over one hop"
             assert links.station.ears.rows.keys() == {THEIRS}, "and it is known for a neighbour by them"
             await until(lambda: confirmed["ttl"] == "2" and is_set(links, THEIRS), 60)
+            # It counts heartbeats, as `fieldline mesh path` asks for, and says how many came over how many hops.
+            await links.manager.client.ask(THEIRS, listen(network.GATEWAY, THEIRS, 6))
+            node = links.station.node
+            for _ in range(3):
+                links.station.work(
+                    node.transport.send_control, node.network.subnets[0], network.GATEWAY, THEIRS, 5,
+                    Heartbeat(5, 0).to_bytes(),
+                )  # fmt: skip
+                await asyncio.sleep(0.2)
+            answer = await links.manager.client.ask(THEIRS, listened(network.GATEWAY, THEIRS))
+            assert counted(answer) == {"sent": COUNT, "heard": [2, 3], "hops": [1, 1]}
             # It has the AppKey: what is said under it comes to its application, once the model is bound by hand.
             bound = op.MODEL_BIND.to_bytes(2, "big") + bytes.fromhex("0001 0000 0211")
             transport = links.station.node.transport
@@ -136,7 +149,7 @@ async def test_meshd_as_a_device_is_listed_provisioned_and_set(
         )
         async with running(links):
             await meshd.join(uuid)
-            await until(lambda: [one["uuid"] for one in links.provisioning.devices()] == [uuid.hex()], 30)
+            await until(lambda: [one["uuid"] for one in links.provisioning.devices()] == [uuid.hex()], 90)
             links.provisioning.start(uuid, "", static)
             await until(lambda: links.provisioning.status()["done"], 60)
             told = links.provisioning.status()

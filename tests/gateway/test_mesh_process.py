@@ -175,6 +175,8 @@ async def test_a_device_is_listed_provisioned_set_and_listened_to(tmp_path: Path
             assert {"Heartbeat, relay", "Relay Status"} <= what, what
             assert {entry["node"] for entry in heard} == {NODE}
             assert {entry["hops"] for entry in heard if "Heartbeat" in entry["what"]} == {1}
+            status, said = await site.mesh("path", NODE, "0100")
+            assert status == 2 and "is both ends" in said, said
             status, said = await site.mesh("nodes")
             assert status == 0 and NODE in said
             assert site.nodes()[0]["relay_mode"] == "off"

@@ -218,16 +218,13 @@ async def test_superfluous_relays_go_and_a_lost_one_is_replaced(tmp_path: Path) 
     for number, place in enumerate((0.1, 0.15, 0.2, 1.05)):
         line.places[id(line.node(number))] = place
     async with line.room, running(line.links):
-        await until(line.all_set, 40)
-        assert len(line.relays() & {0, 1, 2}) >= 2, (
-            "all three while node 3 was missed; one may be let go by now"
-        )
-        await until(lambda: line.relays() < {0, 1, 2} and len(line.relays()) == 2, 40)
+        await until(line.all_set, 90)
+        await until(lambda: line.relays() < {0, 1, 2} and len(line.relays()) == 2, 90)
         carrier = min(line.relays())
         line.off(carrier)
         line.fars[3].say(uplink(0))
-        await until(lambda: line.relays() - {carrier, 3}, 40)
-        await until(lambda: ("mesh:0103", uplink(0)) in line.heard, 40)
+        await until(lambda: line.relays() - {carrier, 3}, 90)
+        await until(lambda: ("mesh:0103", uplink(0)) in line.heard, 90)
 
 
 @pytest.mark.usefixtures("_soon")
@@ -245,7 +242,7 @@ async def test_a_node_that_is_carried_away_while_off_is_found_by_who_hears_it(tm
         await until(lambda: 2 in line.relays(), 60)
         line.fars[3].say(uplink(7))
         await until(lambda: ("mesh:0103", uplink(7)) in line.heard, 60)
-        await until(lambda: not line.state(3).lost and list(line.state(3).hops)[-1:] == [2], 40)
+        await until(lambda: not line.state(3).lost and list(line.state(3).hops)[-1:] == [2], 90)
 
 
 @pytest.mark.usefixtures("_soon")
@@ -257,7 +254,7 @@ async def test_with_relays_kept_only_people_decide(tmp_path: Path) -> None:
     network.save(line.folder, mesh.with_member(replace(first, relay=ON)))
     line.links = line.make_links(choose_relays=False)
     async with line.room, running(line.links):
-        await until(line.all_set, 40)
+        await until(line.all_set, 90)
         assert line.relays() == {0} and FIRST in line.links.manager.states
 
 

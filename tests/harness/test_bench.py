@@ -31,6 +31,8 @@ PROMISED = {
         "ota.delta_functions_bytes",
         "ota.full_bytes",
         "ota.selector_mpy_bytes",
+        "ota.mesh_delta_s",
+        "ota.mesh_delta_end_to_end",
     },
     "node": {"node.mpy_bytes", "node.heap_bytes"},
     "mesh": {"mesh.vectors", "mesh.mpy_bytes", "mesh.heap_bytes"},

@@ -22,6 +22,7 @@ from fieldline_boards.emulated.air.host import HostNode, now_ms
 from fieldline_boards.emulated.air.live import LiveAir
 from fieldline_boards.emulated.vm import VmBoard
 from fieldline_boards.identity import make_identity
+from fieldline_harness.mesh_site import MemoryStore
 from fieldline_wire.mesh.access import Composition, Element
 from fieldline_wire.mesh.keys import AppKey, ApplicationKey
 from fieldline_wire.mesh.models.config_server import ConfigurationServer
@@ -34,25 +35,12 @@ PATIENCE_S = 150.0  # for what takes some seconds; one message that the mesh giv
 STRONG = -55.0  # dBm
 
 
-class MemoryStore:
-    """Records of the gateway's node."""
-
-    def __init__(self) -> None:
-        self._records: dict[int, bytes] = {}
-
-    def load(self, record: int) -> bytes | None:
-        return self._records.get(record)
-
-    def save(self, record: int, data: bytes) -> None:
-        self._records[record] = data
-
-
 def device_key(address: int) -> bytes:
     return address.to_bytes(2, "big") * 8
 
 
-def mesh_file(address: int, *, relay: bool = False) -> str:
-    """What `fieldline mesh add` prints for a node."""
+def mesh_file(address: int, **more: bool) -> str:
+    """What `fieldline mesh add` prints for a node; `more`: relay, friend, low_power."""
     said: dict[str, Any] = {
         "address": f"{address:04x}",
         "device_key": device_key(address).hex(),
@@ -60,9 +48,8 @@ def mesh_file(address: int, *, relay: bool = False) -> str:
         "app_key": APP_KEY.hex(),
         "iv_index": 0,
         "gateway": f"{GATEWAY:04x}",
-        "relay": relay,
     }
-    return json.dumps(said)
+    return json.dumps(said | more)
 
 
 class MeshPeer(Peer):
@@ -84,6 +71,9 @@ class MeshPeer(Peer):
 class MeshSite:
     """Boards by name, their air, and the gateway."""
 
+    kinds: tuple[type[Node], type[ConfigurationServer]] = (Node, ConfigurationServer)
+    """Of the gateway's node."""
+
     def __init__(self, folder: Path, board: str = "pico2_w") -> None:
         self.folder = folder
         self.spec = catalog.load_board(board)
@@ -92,9 +82,9 @@ class MeshSite:
         self.peers: dict[int, MeshPeer] = {}
         self.model = SealedModel(SEALED_GATEWAY, self._came, 16)
         elements = [Element([])]
-        config = ConfigurationServer(Composition(COMPANY, 2, 1, 64, 0, elements))
+        config = self.kinds[1](Composition(COMPANY, 2, 1, 64, 0, elements))
         elements[0].models = [config, self.model]
-        self.node = Node(Block, self.air.rng.randbytes, MemoryStore(), elements, replays=64)
+        self.node = self.kinds[0](Block, self.air.rng.randbytes, MemoryStore(), elements, replays=64)
         self.host = HostNode(self.node, self.air.station("gateway"))
         self._build = folder / "build"
         self._task: asyncio.Task[None] | None = None

@@ -7,6 +7,7 @@ turns; what a boot is, and how long verification takes (a second or two on a chi
 from __future__ import annotations
 
 from pathlib import Path
+from random import Random
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,6 +21,7 @@ from fieldline_gateway.updates.serving import Serving
 from fieldline_harness.mesh_site import Reporter, Site
 from fieldline_node.updates import Updates
 from fieldline_ota.release import Release
+from fieldline_ota.romfs import build_image
 from fieldline_wire.codes import LIVE
 from fieldline_wire.session import OPEN
 from fieldline_wire.update import codes
@@ -220,3 +222,14 @@ class AirUpdate:
         state.heard_ms = now
         came: Any = Came(Moment(now, now), state.link, SimpleNamespace(node=id), state, payload)  # type: ignore[arg-type]
         assert self.serving.take(came)
+
+
+def releases(size: int, *, whole: bool) -> tuple[tuple[Release, bytes], Release]:
+    """((what a node runs, its image), what follows). `whole`: an image that has nothing of it, else a delta.
+
+    What travels has `size` bytes and some 60 more: they are random, and no deflate makes them fewer.
+    """
+    same, new = Random(1).randbytes(14_000), Random(2).randbytes(size)
+    base = build_image({"app/part.mpy": same})
+    image = build_image({"app/part.mpy": new} if whole else {"app/part.mpy": same, "app/some.mpy": new})
+    return (material.release(base, 1), base), material.release(image, 2, (base,), deflated=True)

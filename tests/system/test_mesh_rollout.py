@@ -19,6 +19,7 @@ from tests.ota.rollout_desk import cheap_secrets
 from tests.system.mesh_field import BOARD, MeshField, crash, image
 
 NAMES = ("near", "far")
+HEAP_MOST = 256 * 1024  # bytes, of the 443 kB that a Pico 2 W is taken to have (boards' VM)
 
 
 @pytest.mark.soak  # some eight minutes: run it with -m soak
@@ -68,6 +69,7 @@ async def _scenario(field: MeshField) -> None:
     after = {name: row["stored"] for name, row in field.live().items()}
     assert all(after[name] > before[name] + 10 for name in NAMES), "readings came meanwhile"
     print(f"\nSIMULATED: two nodes over two hops, a delta each, with a kill and a cut: {took:.0f} s")
+    assert max(field.heap.values()) <= HEAP_MOST
     print(f"heap quiet {quiet}, the most in the update {field.heap}; {field.air.counts}")
 
     began = time.monotonic()

@@ -13,6 +13,7 @@ from fieldline_wire.mesh.models.config_friend import FriendConfigurationServer
 class FriendLink(MeshLink):
     """A MeshLink with a FriendNode."""
 
+    node: FriendNode
     node_class = FriendNode
     config_class = FriendConfigurationServer
     features = MeshLink.features | FEATURE_FRIEND
@@ -22,6 +23,6 @@ class FriendLink(MeshLink):
         super()._hear(advert)
 
 
-def make_friend_link(*arguments) -> FriendLink:
+def make_friend_link(*arguments) -> MeshLink:
     """As make_mesh_link(), where /mesh.json has "friend": true."""
-    return make_mesh_link(*arguments, FriendLink)
+    return make_mesh_link(*arguments, kind=FriendLink)

@@ -18,6 +18,7 @@ _ALONE_MS = const(15000)  # it speaks without a friend where none is found so lo
 class LowPowerLink(MeshLink):
     """A MeshLink whose bearer listens only while its node does."""
 
+    node: LowPowerNode
     node_class = LowPowerNode
     config_class = LowPowerConfigurationServer
     features = FEATURE_LOW_POWER
@@ -26,7 +27,7 @@ class LowPowerLink(MeshLink):
         super().__init__(bearer, *arguments)
         self._asked_at = 0  # since when the gateway owes a word; 0: it does not
         self._wait_until = self._now_ms() + _ALONE_MS
-        bearer.listen(False)
+        bearer.listen(self._now_ms(), False)
 
     @property
     def up(self) -> bool:
@@ -44,7 +45,7 @@ class LowPowerLink(MeshLink):
     def work(self, now: int) -> int:
         """As MeshLink."""
         wait = super().work(now)
-        self.bearer.listen(self.node.listening(now))
+        self.bearer.listen(now, self.node.listening(now))
         return wait
 
     def _watch(self, now: int) -> None:
@@ -60,6 +61,6 @@ class LowPowerLink(MeshLink):
             self._asked_at = 0
 
 
-def make_low_power_link(*arguments) -> LowPowerLink:
+def make_low_power_link(*arguments) -> MeshLink:
     """As make_mesh_link(), where /mesh.json has "low_power": true."""
-    return make_mesh_link(*arguments, LowPowerLink)
+    return make_mesh_link(*arguments, kind=LowPowerLink)

@@ -5,7 +5,7 @@ sequence number. A message that the mesh gave up takes the link down: a gateway 
 a Hello now and then, and the air is left to others. A relay's work goes on while the app has none: work().
 """
 
-from fieldline_node.errors import FlashError, IdentityError, StorageError
+from fieldline_node.errors import IdentityError, StorageError
 from fieldline_node.keys import KEY_MESH
 from fieldline_wire.codes import const
 from fieldline_wire.errors import PeerError, UsageError
@@ -14,9 +14,10 @@ from fieldline_wire.mesh.advertiser import AD_BEACON, AD_MESSAGE
 from fieldline_wire.mesh.keys import AppKey, ApplicationKey
 from fieldline_wire.mesh.models.config_server import ConfigurationServer
 from fieldline_wire.mesh.models.health_server import HealthServer
+from fieldline_wire.mesh.models.opcodes import STORAGE_FAILURE
 from fieldline_wire.mesh.models.sealed import COMPANY, SEALED_NODE, SealedModel
 from fieldline_wire.mesh.node import REPLAYS, Node
-from fieldline_wire.mesh.settings import FEATURE_RELAY
+from fieldline_wire.mesh.settings import FEATURE_RELAY, RECORD
 
 _PATIENCE_MS = const(
     120000
@@ -32,26 +33,36 @@ _VERSION = const(1)
 
 
 class Records:
-    """What the mesh stores, in the node's journal: the port Store of wire/fieldline_wire/mesh/ports.py."""
+    """What the mesh stores, in the node's journal: the port Store of wire/fieldline_wire/mesh/ports.py.
 
-    __slots__ = ("_journal",)
+    settled: the node has joined: a configuration that flash does not take is from then on told, not raised.
+    """
+
+    __slots__ = ("_journal", "settled")
 
     def __init__(self, journal) -> None:
         self._journal = journal
+        self.settled = False
 
     def load(self, record: int) -> "bytes | None":
         """The record, None where there is none."""
         return self._journal.get(KEY_MESH + record)
 
-    def save(self, record: int, data: bytes) -> None:
-        """Makes the record durable. StorageError."""
-        self._journal.put(KEY_MESH + record, data)
+    def save(self, record: int, data: bytes) -> "int | None":
+        """Makes the record durable. StorageError; for a configuration over the air its status (4.3.5)."""
+        try:
+            self._journal.put(KEY_MESH + record, data)
+        except StorageError:
+            if record != RECORD or not self.settled:
+                raise
+            return STORAGE_FAILURE
+        return None
 
 
 class MeshLink:
     """A link to the node at `gateway`, by `node`, which has yet to load() or join(); see make_mesh_link().
 
-    before_send: called before a message is taken; FlashError where what it may speak of cannot be made durable.
+    before_send: called before a message is taken; OSError where what it may speak of cannot be made durable.
     unkept: what flash did not take, and so was not sent or not heard.
     """
 
@@ -76,7 +87,8 @@ class MeshLink:
         elements = [Element([])]
         config = self.config_class(Composition(COMPANY, _PRODUCT, _VERSION, REPLAYS, self.features, elements))
         elements[0].models = [config, HealthServer(COMPANY), self.model]
-        self.node = self.node_class(aes, random, Records(journal), elements)
+        self.records = Records(journal)
+        self.node = self.node_class(aes, random, self.records, elements)
         self.unkept = 0
         self.stirred = False  # the app has something to do: a message came, or there is room again
 
@@ -101,10 +113,7 @@ class MeshLink:
     def send(self, sealed: bytes) -> None:
         """Queues a message. OSError where too many wait, or flash does not take what comes before it."""
         if self.before_send is not None:
-            try:
-                self.before_send()
-            except FlashError as error:
-                raise OSError("not durable: %s" % error) from None
+            self.before_send()
         self._due = 0
         if not self._try(self.model.send, self._gateway, sealed):
             raise OSError(105)  # ENOBUFS
@@ -202,6 +211,7 @@ def make_mesh_link(said: dict, bearer, journal, aes, random, now_ms, kind=MeshLi
             for model in node.models()[1:]:
                 model.state.binds = [0]
             node.save()
+        link.records.settled = True
     except KeyError as error:
         raise IdentityError("no %s in it" % error) from None
     except (ValueError, TypeError, UsageError) as error:

@@ -34,6 +34,7 @@ def make_provisioned_link(said: dict, bearer, journal, aes, random, now_ms) -> P
             node.counters.load(now)  # so that its numbers go on
             node.join(now, *fresh)
             given.drop(journal)
+        link.records.settled = True
     except (ValueError, TypeError, UsageError, PeerError) as error:
         raise IdentityError(str(error)) from None
     return link

@@ -18,6 +18,7 @@ from fieldline_wire.mesh.models.sealed import COMPANY, SEALED_NODE
 
 COMPOSITION, APP_KEY, TTL, HEARTBEAT, RELAY = "composition", "app_key", "ttl", "heartbeat", "relay"
 FRIEND = "friend"
+LISTEN = "heartbeat subscription"
 NODE_RESET = "node_reset"
 """Names of settings; a model's binding is bind:ELEMENT:MODEL."""
 _STATUS = {
@@ -136,9 +137,10 @@ def friend(on: bool) -> Question:
     return Question(FRIEND, value, opcode(op.FRIEND_SET) + said, opcode(op.FRIEND_STATUS), _same(said))
 
 
-def heartbeat(dst: int, period_log: int, ttl: int, features: int) -> Question:
-    """Heartbeats to `dst` for ever, each 2^(period_log - 1) s and when one of `features` changes."""
-    said = struct.pack("<HBBBHH", dst, 0xFF, period_log, ttl, features, 0)
+def heartbeat(dst: int, period_log: int, ttl: int, features: int, count_log: int = 0xFF) -> Question:
+    """Heartbeats to `dst`, 2^(count_log - 1) of them or (0xFF) for ever, each 2^(period_log - 1) s and when one of
+    `features` changes."""
+    said = struct.pack("<HBBBHH", dst, count_log, period_log, ttl, features, 0)
     value = f"{dst:04x}:{period_log}:{ttl}:{features}"
 
     def judge(data: bytes) -> str | None:
@@ -149,6 +151,28 @@ def heartbeat(dst: int, period_log: int, ttl: int, features: int) -> Question:
 
     answer = opcode(op.HEARTBEAT_PUB_STATUS)
     return Question(HEARTBEAT, value, opcode(op.HEARTBEAT_PUB_SET) + said, answer, judge)
+
+
+def listen(src: int, dst: int, period_log: int) -> Question:
+    """Heartbeats from `src` to `dst` are counted from now on, for 2^(period_log - 1) s."""
+    said = struct.pack("<HHB", src, dst, period_log)
+    value = f"{src:04x}:{dst:04x}"
+    return Question(LISTEN, value, opcode(op.HEARTBEAT_SUB_SET) + said, *_listening(said[:4]))
+
+
+def listened(src: int, dst: int) -> Question:
+    """What was counted: the answer is status, src, dst, period left and count as logarithms, fewest and most hops."""
+    said = struct.pack("<HH", src, dst)
+    return Question(LISTEN, "", opcode(op.HEARTBEAT_SUB_GET), *_listening(said))
+
+
+def _listening(said: bytes) -> tuple[bytes, Callable[[bytes], str | None]]:
+    def judge(data: bytes) -> str | None:
+        if len(data) != 9 or data[0]:
+            return _words(data[0]) if data else None
+        return "" if data[1:5] == said else f"it listens to {data[1:5].hex()}, not {said.hex()}"
+
+    return opcode(op.HEARTBEAT_SUB_STATUS), judge
 
 
 def node_reset() -> Question:

@@ -57,6 +57,7 @@ class MeshLinks:
             try:
                 await asyncio.Event().wait()
             finally:
+                await self.operations.paths.end()
                 await self.provisioning.end()
 
     def send(self, link: str, sealed: bytes) -> bool:

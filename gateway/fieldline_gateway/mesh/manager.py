@@ -89,6 +89,11 @@ class Manager:
         self._read_at = 0
         self._reread()
 
+    def set_back(self, state: MemberState) -> None:
+        """Its heartbeats were sent elsewhere: they are to come to us again."""
+        state.known.confirmed.pop(HEARTBEAT, None)
+        self._configurator.stir(state.address)
+
     def links(self) -> Links:
         """receiver -> sender -> share of adverts heard."""
         rows: dict[int, neighbours.Row | None] = {one: each.known.heard for one, each in self.states.items()}

@@ -20,6 +20,7 @@ from fieldline_gateway.mesh.listening import Listening
 from fieldline_gateway.mesh.manager import Manager
 from fieldline_gateway.mesh.members import MemberState
 from fieldline_gateway.mesh.network import GATEWAY, MODES
+from fieldline_gateway.mesh.paths import Paths
 from fieldline_gateway.mesh.provisioning import Provisioning
 from fieldline_gateway.mesh.station import Station, now_ms
 from fieldline_gateway.operations import Arguments, Caller, Operations, argument
@@ -50,6 +51,7 @@ class MeshOperations:
         self._listening = listening
         self._provisioning = provisioning
         self._traffic = traffic
+        self.paths = Paths(manager.client, manager.set_back)
 
     def add_to(self, operations: Operations) -> None:
         """Into the table."""
@@ -61,6 +63,8 @@ class MeshOperations:
         operations.changes("mesh.provision", self._provision)
         operations.changes("mesh.relay", self._relay)
         operations.changes("mesh.reset", self._reset)
+        operations.changes("mesh.path", self._path)
+        operations.reads("mesh.path_state", self._path_state)
 
     def summary(self) -> dict[str, Any]:
         """Nodes and links, for whoever draws the mesh."""
@@ -143,6 +147,18 @@ class MeshOperations:
         else:
             self._provisioning.start(_bytes(device, _UUID_BYTES, "device's UUID"), node, static)
         return self._provisioning.status()
+
+    async def _path(self, _: Caller, arguments: Arguments) -> dict[str, Any]:
+        mesh = network.load(self._folder)
+        ends = [_member(mesh, argument(arguments, name, str)).address for name in ("from", "to")]
+        states = [self._manager.states.get(address) for address in ends]
+        if states[0] is None or states[1] is None:
+            raise UsageError("it has just become a member: try again")
+        self.paths.start(states[0], states[1])
+        return self.paths.status()
+
+    async def _path_state(self, _: Caller, __: Arguments) -> dict[str, Any]:
+        return self.paths.status()
 
     async def _relay(self, _: Caller, arguments: Arguments) -> dict[str, Any]:
         name, mode = argument(arguments, "node", str), argument(arguments, "mode", str)

@@ -29,6 +29,7 @@ CUT = "cut"
 class CircuitPythonBoard(TestedBoard):
     """What `fieldline node build --interpreter circuitpython` makes of a board."""
 
+    USB_DRIVE = True
     PIN_NAMES = "GP%d"
     STORE = STORE
     STORE_SLOTS = SLOTS

@@ -80,7 +80,7 @@ class ScanResults:
 class Adapter:
     """The sole instance is adapter."""
 
-    def __init__(self):
+    def __init__(self, *, uart, rts, cts):
         raise NotImplementedError("Cannot create a new Adapter; use _bleio.adapter;")
 
     @property

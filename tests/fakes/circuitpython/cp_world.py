@@ -54,6 +54,7 @@ class World:
         self.has_usb_data = False
         self.on_advance = None
         self.radio = Radio()
+        self.usb_in = 8  # IN endpoints of the chip
         self.ble_port = "espressif"  # or "nordic"; None: no Bluetooth of the chip's own
         self.power_on("POWER_ON")
 

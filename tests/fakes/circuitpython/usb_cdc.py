@@ -64,7 +64,13 @@ def disable():
 
 
 def _connect():
-    """USB comes up after boot.py: the ports are there, or are None."""
-    Holder.world.usb_up = True
+    """USB comes up after boot.py: the ports are there, or are None.
+
+    As supervisor/shared/usb/usb_desc.c counts: one endpoint of its own, two a port, one for the drive.
+    """
+    world = Holder.world
+    world.usb_up = True
+    wanted = 1 + 2 * world.console + 2 * world.has_usb_data + world.drive
+    assert wanted <= world.usb_in, "USB_TOO_MANY_ENDPOINTS: it would start in safe mode"
     globals()["console"] = _port() if Holder.world.console else None
     globals()["data"] = _port() if Holder.world.has_usb_data else None

@@ -19,12 +19,11 @@ from pathlib import Path
 
 import pytest
 
-from fieldline_gateway.mesh import network, station
+from fieldline_gateway.mesh import station
 from fieldline_gateway.mesh.config import MeshConfig
 from fieldline_gateway.mesh.links import MeshLinks
 from tests.gateway.bluez_vm.air import BluezRoom
-from tests.gateway.test_mesh_links import Far, downlink, ready, running, uplink
-from tests.wire.mesh.pair import APP_KEY, IV_INDEX, NET_KEY
+from tests.gateway.test_mesh_links import Far, both_ways, downlink, new_mesh, ready, running, uplink
 
 RANDOM, PUBLIC, ABSENT = "F0:F1:F2:F3:F4:01", "00:F1:F2:F3:F4:02", "F0:F1:F2:F3:F4:03"
 HOLDER = """
@@ -57,8 +56,7 @@ def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    network.save(tmp_path / "mesh", network.Network(NET_KEY, APP_KEY, IV_INDEX, b"d" * 16))
-    return tmp_path / "mesh"
+    return new_mesh(tmp_path)
 
 
 async def until(name: str, what: Callable[[], object], seconds: float = 100) -> None:
@@ -89,15 +87,8 @@ async def test_messages_go_both_ways(folder: Path, mtu: int, address: str) -> No
     links = MeshLinks(folder, MeshConfig((address,)), lambda link, sealed: heard.append((link, sealed)))
     async with room, running(links):
         await until("the proxy's filter is set", lambda: ready(links))
-        ups, downs = [uplink(n) for n in range(3)] + [uplink(3, 900)], [downlink(n) for n in range(3)]
-        for sealed in ups:
-            far.say(sealed)
-        await until("3 messages of 46 bytes and one of 918 came", lambda: len(heard) == len(ups))
-        assert heard == [("mesh:0100", sealed) for sealed in ups]
-        for sealed in downs:
-            assert links.send("mesh:0100", sealed)
-        await until("3 messages of 32 bytes went", lambda: len(far.came) == len(downs))
-        assert far.came == downs and not proxy.came
+        await both_ways(links, far, heard, until)
+        assert not proxy.came
         say(f"{state(links)}, longest value written {max(map(len, behind.written))}")
         assert links.status()[0]["mtu"] == mtu
     assert (max(map(len, behind.written)) == 20) == (mtu == 23), "segmented, and only where it must be"

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from fieldline_gateway import config
-from fieldline_gateway.app import Gateway, registry_path
+from fieldline_gateway.app import Gateway
 from fieldline_gateway.control import ask
+from fieldline_gateway.folder import registry_path
 from fieldline_gateway.mesh import network, station
 from fieldline_gateway.mesh.network import GATEWAY, Member
 from fieldline_gateway.registry import Registry

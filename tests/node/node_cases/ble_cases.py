@@ -80,7 +80,8 @@ class Rig:
         return self._now
 
     def hear(self, data, rssi=-60):
-        if any(call[0] == "scan" and call[1] == 0 for call in self._fake.told):
+        scans = [call for call in self._fake.told if call[0] == "scan"]
+        if scans and scans[-1][1] == 0:
             self._fake.hear(data, rssi)
 
     def wait(self, ms):
@@ -133,6 +134,31 @@ def case_it_scans_always_and_what_it_heard_outlives_the_interrupt():
     assert bearer.take() == (0x2B, b"beacon and more", -128)
     assert bearer.take() == (0x29, bytes(29), 20)
     assert bearer.take() is None and bearer.lost == 0
+
+
+def case_a_low_power_nodes_radio_rests_and_listens_as_it_is_told():
+    _, bearer, fake = _bearer()
+    scan, rest = ("scan", 0, 30000, 30000), ("scan", None, 1280000, 11250)
+    bearer.listen(0, False)
+    bearer.poll(0)
+    assert fake.told == [("active", True)]
+    bearer.listen(10, True)  # at once: its window is short
+    assert fake.told[1:] == [scan]
+    bearer.poll(11)
+    fake.hear(structure(0x2A, b"message"))
+    bearer.listen(15, False)
+    fake.handler(SCAN_DONE, ())  # of the scan that was ended
+    bearer.poll(20)
+    assert fake.told[2:] == [rest] and bearer.take()[1] == b"message"
+    for now in (30, 40):
+        bearer.listen(now, True)
+        bearer.poll(now)
+    assert fake.told[3:] == [scan]
+    fake.refuses = True
+    bearer.poll(50)
+    fake.refuses = False
+    bearer.listen(60, False)
+    assert fake.told[4:] == [rest]
 
 
 def case_what_is_no_mesh_advert_takes_no_room():

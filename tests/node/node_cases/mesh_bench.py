@@ -67,7 +67,7 @@ class FakeBearer:
         self.listens = True
         self._room = room
 
-    def listen(self, on):
+    def listen(self, now, on):
         self.listens = on
 
     def poll(self, now):

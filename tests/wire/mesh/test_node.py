@@ -11,10 +11,12 @@ from fieldline_wire.mesh.access import Model, opcode, vendor_opcode
 from fieldline_wire.mesh.advertiser import AD_BEACON, AD_MESSAGE
 from fieldline_wire.mesh.counters import HOUR_MS, MIN_STATE_H, RECORD, SEQUENCE_BLOCK
 from fieldline_wire.mesh.keys import PHASE_DISTRIBUTE, PHASE_NORMAL, PHASE_SWITCH
+from fieldline_wire.mesh.lower import Segment
 from fieldline_wire.mesh.memory import REPLAY_BLOCK
 from fieldline_wire.mesh.models import opcodes as op
+from fieldline_wire.mesh.network import NetworkPdu
 from fieldline_wire.mesh.node import Node
-from fieldline_wire.mesh.segments import SPACING_MS
+from fieldline_wire.mesh.segments import SPACING_MS, Incoming, Outgoing
 from fieldline_wire.mesh.transport import MAX_UNDER_WAY, Access
 from tests.wire.mesh.pair import IV_INDEX, MemoryStore, Room, device_key, make
 
@@ -473,3 +475,17 @@ def test_an_acknowledgment_that_overtakes_a_segmented_message_does_not_shut_it_o
     one.send(room.now, 0x0100, 0, say(b"later"))
     room.run(5000)
     assert sorted(listener(other).came) == [bytes(40), b"later"]
+
+
+def test_a_long_message_is_waited_for_as_long_as_its_segments_take() -> None:
+    """24 segments, of which each takes a relay 40 ms: nothing is asked for, or said again, that is on its way."""
+    waits = {}
+    for count in (4, 24):
+        segments = [Segment(0, 0, 1, i, count - 1, bytes(12)) for i in range(count)]
+        out = Outgoing(1, 2, 4, 0, 1, None, segments, None, True)  # type: ignore[arg-type]
+        assert out.again(0) == segments
+        message = Incoming(NetworkPdu(0, 4, 1, 1, 2, 0, segments[0].to_bytes()), segments[0], 1, None)  # type: ignore[arg-type]
+        message.add(0, segments[0], True, 4)
+        waits[count] = out.due, message.ack_at
+    assert waits[4][0] == 800 and waits[4][1] == 350, "short ones go as before"
+    assert waits[24][1] >= 24 * 40 and waits[24][0] > waits[24][1]

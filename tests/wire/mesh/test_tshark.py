@@ -14,6 +14,8 @@ import pytest
 from fieldline_wire.mesh import beacon
 from fieldline_wire.mesh.advertiser import AD_BEACON, AD_MESSAGE
 from fieldline_wire.mesh.models.sensor_server import PROPERTY_TEMPERATURE, Sensor, SensorServer
+from tests.fakes.aes import Block
+from tests.wire.mesh.mesh_cases import friend_cases
 from tests.wire.mesh.pair import APP_KEY, IV_INDEX, NET_KEY, Room, device_key, make
 
 pytestmark = pytest.mark.skipif(not shutil.which("tshark"), reason="needs tshark: scripts/setup test")
@@ -34,9 +36,9 @@ def capture(path: Path, adverts: list[tuple[int, bytes]]) -> None:
             file.write(struct.pack("<IIII", number, 0, len(frame), len(frame)) + frame)
 
 
-def dissect(path: Path, device: int) -> list[dict[str, Any]]:
+def dissect(path: Path, device: int, iv_index: int = IV_INDEX) -> list[dict[str, Any]]:
     """Each frame's layers. It puts segments together in a second pass alone."""
-    keys = f'"0x{NET_KEY.hex()}","0x{APP_KEY.hex()}","0x{IV_INDEX:08x}"'
+    keys = f'"0x{NET_KEY.hex()}","0x{APP_KEY.hex()}","0x{iv_index:08x}"'
     device_keys = f'"0x{device_key(device).hex()}","0x{device:04x}"'
     done = subprocess.run(
         ["tshark", "-2", "-r", path, "-T", "json", "-o", f"uat:btmesh_nw_keys:{keys}"]
@@ -90,3 +92,37 @@ def test_it_reads_our_beacon_our_sensor_status_and_our_segmented_composition(tmp
     assert find(messages, "btmesh.property.temperature") == ["2150"]
     assert find(messages, "btmesh.model.config_composition_data_status.sig_model")
     assert find(messages, "btmesh.blockack") == ["7"], "the peer's acknowledgment of three segments"
+
+
+def test_it_reads_how_we_make_a_friend_and_leave_it(tmp_path: Path) -> None:
+    """What goes under the network's keys; the keys of a friendship it does not derive."""
+    room, _, friend, lpn = friend_cases.pair(Block)
+    role = lpn.low_power
+    seen: list[tuple[int, bytes]] = []
+
+    def hears(one: object, other: object, data: bytes) -> bool:
+        if (AD_MESSAGE, data) not in seen:
+            seen.append((AD_MESSAGE, data))
+        return True
+
+    room.hears = hears
+    role.end(room.now)
+    room.until(lambda: role.friend)
+    path = tmp_path / "friends.pcap"
+    capture(path, seen)
+    frames = dissect(path, 0x0100, 5)
+    assert find(frames, "btmesh.cntr.opcode")[:4] == ["5", "6", "3", "4"], (
+        "Clear, its Confirm, Request, Offer"
+    )
+    for name, value in (
+        ("criteria.minqueuesizelog", 5),
+        ("receivedelay", 100),
+        ("polltimeout", 600),
+        ("numelements", 1),
+        ("receivewindow", 150),
+        ("queuesize", 32),
+        ("subscriptionlistsize", 8),
+        ("rssi", 127),
+    ):
+        assert find(frames, f"btmesh.cntr.{name}") == [str(value)], name
+    assert friend.friend.counts["established"] == 2

@@ -138,15 +138,17 @@ class Node:
         self._store.save(settings.RECORD, b"")
 
     def save(self) -> int:
-        """Stores the configuration and puts it in force; a status of 4.3.5. What has no room is undone."""
+        """Stores the configuration and puts it in force; a status of 4.3.5. What is not kept is undone."""
         state = self.network, self.keys, self.models()
         data = self.settings.to_bytes(*state)
-        if len(data) > settings.MAX_RECORD:
-            self.settings.take(self.aes, self._store.load(settings.RECORD), *state)  # type: ignore[arg-type]
-            return INSUFFICIENT_RESOURCES
-        self._store.save(settings.RECORD, data)
-        self._apply()
-        return SUCCESS
+        status: "int | None" = INSUFFICIENT_RESOURCES
+        if len(data) <= settings.MAX_RECORD:
+            status = self._store.save(settings.RECORD, data)
+            if not status:
+                self._apply()
+                return SUCCESS
+        self.settings.take(self.aes, self._store.load(settings.RECORD), *state)  # type: ignore[arg-type]
+        return status  # type: ignore[return-value]
 
     def receive(self, now: int, data: bytes, bearer: int = 0) -> None:
         """A network PDU from a bearer (relay.ON_AIR, relay.ON_PROXY)."""

@@ -13,8 +13,9 @@ class Store(Protocol):
     def load(self, record: int) -> bytes | None:
         """The record, None where there is none."""
 
-    def save(self, record: int, data: bytes) -> None:
-        """Replaces the record."""
+    def save(self, record: int, data: bytes) -> int | None:
+        """Replaces the record. For settings.RECORD it may give a status of 4.3.5 in place of raising: nothing is
+        stored, and load() still gives the record of before, to which the node goes back."""
 
 
 class KeyPair(Protocol):

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from fieldline_boards.emulated.air.radio import Physics, Radio, Transmission
 from fieldline_wire.mesh.advertiser import AD_BEACON, AD_MESSAGE
+from fieldline_wire.mesh.low_power_node import LowPowerNode
 from fieldline_wire.mesh.node import Node
 
 
@@ -59,6 +60,10 @@ class SlowNode:
         self.alive = True
         self.worked = 0  # us: spent() when it was asked last
         self.lost = 0  # adverts for which there was no room
+
+    def hears(self, now_ms: int) -> bool:
+        """Whether its radio listens: a low-power node's rests."""
+        return self.alive and (not isinstance(self.node, LowPowerNode) or self.node.listening(now_ms))
 
     def spent(self) -> int:
         """us that the stack has taken so far, told from its own counters."""
@@ -160,7 +165,7 @@ class World:
             row = self.heard_from[address]
             address = self._bridges.get(address, address)
             slow = self.nodes[address]
-            if not slow.alive:
+            if not slow.hears(self.now // 1000):
                 continue
             row[one.sender] = row.get(one.sender, 0) + 1
             waiting = slow.free_at - self.now

@@ -5,7 +5,7 @@ gives what it heard: so each SCAN_MS the scan is ended and the next begun, and w
 An advert stops the scan no more than it must: a scan is not begun while one is on air, which nRF refuses. What the
 radio refuses is as good as lost on air; where it goes on refusing it is switched off and on.
 
-What CircuitPython 10.2.1 does, with the files that say it: docs/mesh.md 15.
+What CircuitPython 10.2.1 does, with the files that say it: docs/mesh.md 17.
 """
 
 import supervisor
@@ -88,9 +88,28 @@ class Bearer:
                 self._restart(now)
         if not self.ready:
             return max(0, self._until - now)
-        if not self._listens:
-            return _IDLE_MS
-        return 0 if self._came is not None else max(0, self._scan_until - now)
+        if self._came is not None:
+            return 0
+        return max(0, self._scan_until - now) if self._listens else _IDLE_MS
+
+    def listen(self, now: int, on: bool) -> None:
+        """Scans from now on, or not: a low-power node's radio rests. What was heard is given still."""
+        if on == self._listens:
+            return
+        self._listens = on
+        self._scan_until = 0
+        if on and self.ready and self._came is None:
+            self._listen(now)
+        if on or self._scan is None:
+            return
+        if self._came is None:
+            self._ended = self._came = self._scan
+            self._used = 0
+        self._scan = None
+        try:
+            self._adapter.stop_scan()
+        except self._errors:
+            pass  # it is ended again before the next is begun
 
     def send(self, now: int, ad_type: int, data: bytes) -> None:
         """Advertises one AD structure once; only where it is `ready`."""
@@ -124,7 +143,7 @@ class Bearer:
 
     def _listen(self, now: int) -> None:
         """Ends the scan, whose adverts take() then gives, and begins the next."""
-        if self._used:
+        if self._used or self._scan is None:
             self._heard_at = now
         ended, self._scan = self._scan, None
         self._scan_until = now + SCAN_MS

@@ -18,7 +18,7 @@ import microcontroller
 
 from fieldline_node.app import App
 from fieldline_node.drivers.circuitpython.console import BridgeConsole, Console
-from fieldline_node.drivers.circuitpython.flash import open_flash
+from fieldline_node.drivers.circuitpython.flash import FileFlash, open_flash
 from fieldline_node.drivers.circuitpython.hardware import Hardware
 from fieldline_node.drivers.circuitpython.identity import read_identity
 from fieldline_node.drivers.circuitpython.state import State
@@ -95,26 +95,27 @@ class _Life:
         hardware, mesh = self._hardware, self._mesh
         try:
             self.console.open()
-            journal = self._open_journal()
+            flash = self._open_flash()
+            journal = self._open_journal(flash)
             if mesh is not None and mesh.is_bridge:
                 app, self.cable = mesh.bridge(hardware, BridgeConsole(self.console), board.NAME)
                 self._link = self.cable
             else:
-                app = self._make(journal)
-            self._steps(app)
+                app = self._make(flash, journal)
+            self._steps(app, flash)
             self._last_words()
         except Exception as error:  # noqa: BLE001 - the top loop
             print_exception(error)
             if not self._stopped(error):
                 hardware.restart()
 
-    def _steps(self, app) -> None:
+    def _steps(self, app, flash: FileFlash) -> None:
         hardware, cable, radio = self._hardware, self.cable, self._radio
         is_node = self._mesh is None or not self._mesh.is_bridge
         due = 0
         while not self._break_asked():
             now = hardware.now_ms()
-            if self._link is cable or now >= due or radio.stirred:
+            if self._link is cable or now >= due or (radio is not None and radio.stirred):
                 due = app.step(now) + hardware.now_ms()
                 now = hardware.now_ms()
             wait = due - now
@@ -125,23 +126,26 @@ class _Life:
                 if radio.ended:
                     app.restart()  # into another role in its mesh
             if is_node:
-                self._keep_up(app, now)
+                self._keep_up(app, flash, now)
             hardware.poll()
             time.sleep(max(0, min(wait, _POLL_MS)) / 1000)
 
-    def _open_journal(self) -> State:
-        """Opens flash; the mounted journal in it."""
+    def _open_flash(self) -> FileFlash:
         sectors = board.STORE_STATE + board.STORE_OUTBOX
         self.flash = flash = open_flash(board.STORE, board.STORE_SLOTS, sectors, self._hardware.feed)
+        return flash
+
+    def _open_journal(self, flash: FileFlash) -> State:
+        """The mounted journal."""
         journal = State(flash.region(0, board.STORE_STATE), microcontroller.nvm, flash.sync)
         journal.mount()
         self.faults = Faults(journal)
         self.faults.load()
         return journal
 
-    def _make(self, journal: State) -> App:
+    def _make(self, flash: FileFlash, journal: State) -> App:
         waiting = self._join(journal)
-        region = self.flash.region(board.STORE_STATE, board.STORE_OUTBOX)
+        region = flash.region(board.STORE_STATE, board.STORE_OUTBOX)
         app = make_node(board, self._hardware, self._link, journal, self.faults, region, self._identity)
         app.settings.set_default(SENSOR_NODE, KEY_REPORT_MS, REPORT_MS)
         try:
@@ -161,7 +165,7 @@ class _Life:
             waiting = mesh.joining(journal, hardware, self._identity[0])
             if waiting is None:
                 self._radio = self._link = mesh.link(journal, hardware)
-                self._link.before_send = self._settle
+                self._link.before_send = self._settle_first
             else:
                 self._radio = waiting
         except IdentityError as error:
@@ -169,9 +173,8 @@ class _Life:
             return None
         return waiting
 
-    def _keep_up(self, app: App, now: int) -> None:
+    def _keep_up(self, app: App, flash: FileFlash, now: int) -> None:
         """Makes durable what is due for it."""
-        flash = self.flash
         if not flash.waiting:
             self._sync_at = now + SYNC_AFTER_MS
         if now >= self._sync_at:
@@ -188,6 +191,13 @@ class _Life:
     def _settle(self) -> None:
         if self.flash is not None:
             self.flash.sync()
+
+    def _settle_first(self) -> None:
+        """Before a message leaves by the mesh. OSError where what it may speak of is not durable."""
+        try:
+            self._settle()
+        except FlashError as error:
+            raise OSError("not durable: %s" % error) from None
 
     def _last_words(self) -> None:
         """What waits goes to flash, if it can."""

@@ -65,12 +65,14 @@ class Bearer:
             self._listen(now)
         return _IDLE_MS if self.ready else self._until - now
 
-    def listen(self, on: bool) -> None:
-        """Scans from the next poll() on, or not: a low-power node's radio rests."""
+    def listen(self, now: int, on: bool) -> None:
+        """Scans from now on, or not: a low-power node's radio rests."""
         if on == self._listens:
             return
         self._listens = on
-        if not on and not self._heads[2]:
+        if on:
+            self._listen(now)
+        elif not self._heads[2]:
             self._ble.gap_scan(None)  # pyright: ignore[reportArgumentType] - ends it
             self._heads[2] = 1
 

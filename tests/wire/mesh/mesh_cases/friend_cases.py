@@ -217,12 +217,38 @@ def case_friends_and_messages_both_ways(aes):
     same(marks(lpn.model.got), [1, 2, 3, 4])
     same(gateway.model.counts["again"], 0)
     same(gateway.model.counts["given_up"], 0)
+    room.run(1500)  # all is quiet: the next poll is seconds away
     for count in range(4):
         assert lpn.model.send(room.now, GATEWAY, sealed(100, count + 1))
     room.until(lambda: len(gateway.model.got) == 4)
     room.until(lambda: not lpn.model.waiting(GATEWAY))
     same(lpn.model.counts["again"], 0)
     same(lpn.transport.repeats, 0)  # each acknowledgment came with the poll before the next try
+
+
+def case_what_was_heard_before_is_taken_from_the_friend_all_the_same(aes):
+    """Its numbers are those that it set out with: taken for a copy, the queue would stand still for ever."""
+    room, gateway, friend, lpn = pair(aes)
+    room.run(1500)
+    gateway.send(room.now, LPN, 0, b"\xc1\xff\xff\x00\x01")
+    lpn.friend_network.deaf = False
+    listening, lpn.listening = lpn.listening, lambda now: True
+    room.run(100)
+    assert lpn.network.counts["mine"] > 0
+    lpn.friend_network.deaf, lpn.listening = True, listening
+    same(len(friend.friend.lpns[0].queue), 1)
+    room.run(2 * POLL_MS)
+    same((len(friend.friend.lpns[0].queue), lpn.low_power.counts["lost"]), (0, 0))
+
+
+def case_a_message_at_its_last_hop_goes_no_further(aes):
+    room, gateway, friend, _lpn = pair(aes)
+    room.run(1500)
+    for ttl, held in ((0, 0), (2, 1)):
+        gateway.send(room.now, LPN, 0, b"\xc1\xff\xff\x00\x01", ttl=ttl)
+        room.run(100)
+        same(len(friend.friend.lpns[0].queue), held)
+    same(unpack(friend.friend.lpns[0].queue.head()).ttl, 1)
 
 
 def case_the_radio_rests(aes):
@@ -375,8 +401,12 @@ def case_what_was_held_outlives_a_friendship_that_begins_anew(aes):
     gateway.model.send(room.now, LPN, sealed(60, 1))
     room.run(1000)
     room.nodes[2] = lpn = make(aes, LowPowerNode, LPN, store)
-    room.hears = lambda one, other, data: True
+    said = []
+    room.hears = lambda one, other, data: said.append(lpn.low_power.friend) or True if one is friend else True
+    passed = friend.pass_to
+    friend.pass_to = lambda *arguments: (said.append("held"), passed(*arguments))
     room.until(lambda: lpn.model.got)
+    assert said.index(FRIEND) < said.index("held"), "the first answer is a Friend Update"
     same(friend.friend.counts["dropped"], 0)
 
 

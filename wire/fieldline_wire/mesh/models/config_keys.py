@@ -75,41 +75,42 @@ def net_add(node: "Node", now: int, data: bytes) -> bytes:
     index, key = net_index(data), size(data, 18)[2:]
     subnet = node.network.subnet(index)
     if subnet is not None:
-        same = subnet.key.key == key and subnet.new is None
-        return _net_status(SUCCESS if same else KEY_STORED, index)
-    if len(node.network.subnets) >= MAX_SUBNETS:
-        return _net_status(INSUFFICIENT_RESOURCES, index)
-    node.network.subnets.append(Subnet(index, NetworkKey(node.aes, key)))
-    return _net_status(node.save(), index)
+        status = SUCCESS if subnet.key.key == key and subnet.new is None else KEY_STORED
+    elif len(node.network.subnets) >= MAX_SUBNETS:
+        status = INSUFFICIENT_RESOURCES
+    else:
+        node.network.subnets.append(Subnet(index, NetworkKey(node.aes, key)))
+        status = node.save()
+    return _net_status(status, index)
 
 
 def net_update(node: "Node", now: int, data: bytes) -> bytes:
     """Config NetKey Update: key refresh phase 1 (3.10.4.1)."""
     index, key = net_index(data), size(data, 18)[2:]
-    subnet = node.network.subnet(index)
+    subnet, status = node.network.subnet(index), SUCCESS
     if subnet is None:
-        return _net_status(INVALID_NETKEY, index)
-    if subnet.phase == PHASE_SWITCH or (subnet.new is not None and subnet.new.key != key):
-        return _net_status(CANNOT_UPDATE, index)
-    if subnet.new is None:
+        status = INVALID_NETKEY
+    elif subnet.phase == PHASE_SWITCH or (subnet.new is not None and subnet.new.key != key):
+        status = CANNOT_UPDATE
+    elif subnet.new is None:
         subnet.new = NetworkKey(node.aes, key)
         subnet.phase = PHASE_DISTRIBUTE
-        return _net_status(node.save(), index)
-    return _net_status(SUCCESS, index)
+        status = node.save()
+    return _net_status(status, index)
 
 
 def net_delete(node: "Node", now: int, data: bytes, arrived: int) -> bytes:
     """Config NetKey Delete; `arrived`: the NetKey index that the message came under."""
     index = net_index(size(data, 2))
-    subnet = node.network.subnet(index)
-    if subnet is not None:
-        if index == arrived or len(node.network.subnets) == 1:
-            return _net_status(CANNOT_REMOVE, index)
+    subnet, status = node.network.subnet(index), SUCCESS
+    if subnet is not None and (index == arrived or len(node.network.subnets) == 1):
+        status = CANNOT_REMOVE
+    elif subnet is not None:
         node.network.subnets.remove(subnet)
         for app in [one for one in node.keys.app_keys if one.net_index == index]:
             _drop(node, app)
-        node.save()
-    return _net_status(SUCCESS, index)
+        status = node.save()
+    return _net_status(status, index)
 
 
 def net_get(node: "Node", now: int, data: bytes) -> bytes:
@@ -156,51 +157,48 @@ def app_add(node: "Node", now: int, data: bytes) -> bytes:
     """Config AppKey Add."""
     net, index = read_key_indexes(data)
     key = size(data, 19)[3:]
-    if node.network.subnet(net) is None:
-        return _app_status(INVALID_NETKEY, net, index)
     app = node.keys.app(index)
-    if app is not None:
-        if app.net_index != net:
-            return _app_status(INVALID_NETKEY, net, index)
-        same = app.key.key == key and app.new is None
-        return _app_status(SUCCESS if same else KEY_STORED, net, index)
-    if len(node.keys.app_keys) >= MAX_APP_KEYS:
-        return _app_status(INSUFFICIENT_RESOURCES, net, index)
-    node.keys.app_keys.append(AppKey(index, net, ApplicationKey(node.aes, key)))
-    return _app_status(node.save(), net, index)
+    if node.network.subnet(net) is None or (app is not None and app.net_index != net):
+        status = INVALID_NETKEY
+    elif app is not None:
+        status = SUCCESS if app.key.key == key and app.new is None else KEY_STORED
+    elif len(node.keys.app_keys) >= MAX_APP_KEYS:
+        status = INSUFFICIENT_RESOURCES
+    else:
+        node.keys.app_keys.append(AppKey(index, net, ApplicationKey(node.aes, key)))
+        status = node.save()
+    return _app_status(status, net, index)
 
 
 def app_update(node: "Node", now: int, data: bytes) -> bytes:
     """Config AppKey Update: allowed in key refresh phase 1 alone."""
     net, index = read_key_indexes(data)
     key = size(data, 19)[3:]
-    subnet, app = node.network.subnet(net), node.keys.app(index)
+    subnet, app, status = node.network.subnet(net), node.keys.app(index), SUCCESS
     if subnet is None:
-        return _app_status(INVALID_NETKEY, net, index)
-    if app is None:
-        return _app_status(INVALID_APPKEY, net, index)
-    if app.net_index != net:
-        return _app_status(INVALID_BINDING, net, index)
-    if subnet.phase != PHASE_DISTRIBUTE or (app.new is not None and app.new.key != key):
-        return _app_status(CANNOT_UPDATE, net, index)
-    if app.new is None:
+        status = INVALID_NETKEY
+    elif app is None:
+        status = INVALID_APPKEY
+    elif app.net_index != net:
+        status = INVALID_BINDING
+    elif subnet.phase != PHASE_DISTRIBUTE or (app.new is not None and app.new.key != key):
+        status = CANNOT_UPDATE
+    elif app.new is None:
         app.new = ApplicationKey(node.aes, key)
-        return _app_status(node.save(), net, index)
-    return _app_status(SUCCESS, net, index)
+        status = node.save()
+    return _app_status(status, net, index)
 
 
 def app_delete(node: "Node", now: int, data: bytes) -> bytes:
     """Config AppKey Delete."""
     net, index = read_key_indexes(size(data, 3))
-    app = node.keys.app(index)
-    if node.network.subnet(net) is None:
-        return _app_status(INVALID_NETKEY, net, index)
-    if app is not None:
-        if app.net_index != net:
-            return _app_status(INVALID_NETKEY, net, index)
+    app, status = node.keys.app(index), SUCCESS
+    if node.network.subnet(net) is None or (app is not None and app.net_index != net):
+        status = INVALID_NETKEY
+    elif app is not None:
         _drop(node, app)
-        node.save()
-    return _app_status(SUCCESS, net, index)
+        status = node.save()
+    return _app_status(status, net, index)
 
 
 def app_get(node: "Node", now: int, data: bytes) -> bytes:

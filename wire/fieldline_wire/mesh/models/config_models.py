@@ -96,8 +96,8 @@ def unbind(node: "Node", now: int, data: bytes) -> bytes:
         model.state.binds.remove(index)
         if model.state.publication.key_index == index:
             model.state.publication = Publication()
-        node.save()
-    return _bind_status(SUCCESS, data)
+        status = node.save()
+    return _bind_status(status, data)
 
 
 def binds_of(node: "Node", now: int, data: bytes) -> bytes:
@@ -180,7 +180,7 @@ def subscription_delete_all(node: "Node", now: int, data: bytes) -> bytes:
     status, model, name = find(node, data, 2)
     if model is not None:
         model.state.subscriptions = []
-        node.save()
+        status = node.save()
     return _subscription_status(status, data[:2], 0, name)
 
 

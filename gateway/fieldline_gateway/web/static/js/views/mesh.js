@@ -98,17 +98,18 @@ export class Mesh extends Component {
 }
 
 const Legend = () => h("ul", { class: "legend mesh-legend", "aria-label": "What the marks mean" },
-  [["good", "well"], ["relay", "relays"], ["warn", "not all set"], ["bad", "lost"], ["idle", "never heard"]].map(([kind, word]) =>
-    h("li", { key: kind }, h("svg", { width: 22, height: 22, viewBox: "-11 -11 22 22", "aria-hidden": "true" }, h(Mark, { kind: kind === "relay" ? "good" : kind, relay: kind === "relay", size: 6 })), word)));
+  [["good", "well"], ["relay", "relays"], ["sleeps", "sleeps"], ["warn", "not all set"], ["bad", "lost"], ["idle", "never heard"]].map(([kind, word]) =>
+    h("li", { key: kind }, h("svg", { width: 22, height: 22, viewBox: "-11 -11 22 22", "aria-hidden": "true" }, h(Mark, { kind: kind === "relay" || kind === "sleeps" ? "good" : kind, relay: kind === "relay", sleeps: kind === "sleeps", size: 6 })), word)));
 
-// A mark of a node: its shape says its state, a ring around it that it relays.
-function Mark({ kind, relay, size }) {
+// A mark of a node: its shape says its state, a ring around it that it relays, a moon that it sleeps (low power).
+function Mark({ kind, relay, sleeps, size }) {
   const s = size;
   return h("g", { class: `dot ${kind}` },
     relay && h("circle", { class: "ring", r: s + 4 }),
     kind === "bad" ? h("path", { d: `M0 ${-s - 1}L${s + 1} 0L0 ${s + 1}L${-s - 1} 0Z` }) :
       kind === "warn" ? h("path", { d: `M0 ${-s - 1}L${s + 1} ${s}L${-s - 1} ${s}Z` }) :
-        h("circle", { r: kind === "idle" ? s - 1 : s }));
+        sleeps && kind === "good" ? h("path", { d: `M${s * 0.4} ${-s}A${s} ${s} 0 1 0 ${s} ${s * 0.6}A${s * 0.9} ${s * 0.9} 0 0 1 ${s * 0.4} ${-s}Z` }) :
+          h("circle", { r: kind === "idle" ? s - 1 : s }));
 }
 
 function Picture({ nodes, shares, gateway, width, chosen, choose, pick, name }) {
@@ -146,12 +147,12 @@ function Picture({ nodes, shares, gateway, width, chosen, choose, pick, name }) 
           const [kind, word] = stateOf(node);
           return h("g", {
             key: address, id: `mesh-${address}`, role: "option", "aria-selected": address === chosen ? "true" : "false", class: `place ${address === chosen ? "chosen" : ""}`,
-            "aria-label": `${name(node)}: ${word}${typeof band.name === "number" ? `, ${bandName(band.name)}` : ""}${carries(node) ? ", relay" : ""}`,
+            "aria-label": `${name(node)}: ${word}${typeof band.name === "number" ? `, ${bandName(band.name)}` : ""}${carries(node) ? ", relay" : ""}${node.low_power ? ", sleeps" : ""}`,
             transform: `translate(${x} ${y})`, onClick: () => choose(address),
           },
             h("title", null, `${name(node)} (${address}), ${word}`),
             h("circle", { class: "catch", r: drawn.labels ? 26 : 15 }),
-            h(Mark, { kind, relay: carries(node), size }),
+            h(Mark, { kind, relay: carries(node), sleeps: node.low_power, size }),
             drawn.labels && h("text", { y: 28, class: "name" }, short(name(node))));
         }))),
       drawn.labels && h("g", { class: "shares", "aria-hidden": "true" }, drawn.ways.map((way) => {
@@ -175,6 +176,7 @@ function Closer({ node, nodes, shares, gateway, live, links, name, choose }) {
     ["Relays", relays(node)],
     ["TTL", node.ttl ?? "not known"],
     signal !== undefined && ["Signal at the bridge", `${signal} dBm`],
+    node.low_power && ["Sleeps; its friend", node.friend === null ? "not known" : node.friend === gateway ? "gateway" : byAddress.has(node.friend) ? name(byAddress.get(node.friend)) : node.friend],
     node.features.length > 0 && ["Features in use", node.features.join(", ")],
     ["Messages", `${number(node.messages_in)} in, ${number(node.messages_out)} out`],
     node.open.length > 0 && ["To be set", node.error || `${node.open[0]}${node.open.length > 1 ? ` and ${node.open.length - 1} more` : ""}`],
