@@ -183,6 +183,7 @@ class SealedModel(Model):
             raise PeerError("a message of %d bytes" % len(data))
         peer = self._peer(now, message.src)
         peer.heard_at = now
+        assert self.node is not None
         network = self.node.network
         hops = (
             self.node.transport.default_ttl + 1 - message.ttl
