@@ -11,7 +11,7 @@ from typing import Self
 
 import serial
 
-PATIENCE_S = 60.0  # for what takes a second or two on a machine that is not busy
+PATIENCE_S = 150.0  # for what takes a second or two on a machine that is not busy
 
 
 class RawRepl:

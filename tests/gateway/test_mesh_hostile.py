@@ -89,7 +89,7 @@ def test_nothing_that_is_heard_raises(
     async def scenario() -> None:
         links = made(folder)
         for kind, data in adverts:
-            links.station._advert("x", kind, data)
+            links.station._advert("x", kind, data, None)
         for pdu in heard:
             links.station.ears.take(pdu, 0)
         for src, payload in answers:
@@ -104,7 +104,7 @@ def test_nothing_that_is_heard_raises(
 async def test_a_flood_of_devices_takes_no_more_room(tmp_path: Path) -> None:
     links = made(tmp_path)
     for number in range(3 * MAX_DEVICES):
-        links.station._advert("x", AD_BEACON, Unprovisioned(number.to_bytes(16, "big")).to_bytes())
+        links.station._advert("x", AD_BEACON, Unprovisioned(number.to_bytes(16, "big")).to_bytes(), None)
     assert len(links.provisioning.devices()) == MAX_DEVICES
 
 

@@ -23,4 +23,4 @@ def test_on_cpython(case: portable.Case) -> None:
 @pytest.mark.parametrize("module", portable.modules(CASES))
 def test_on_the_micropython_vm(module: str) -> None:
     paths = [ROOT / "wire", ROOT / "firmware", TESTS, TESTS / "node"]
-    portable.judge(run_script(portable.script(CASES, module), paths=paths, timeout_s=120), CASES, module)
+    portable.judge(run_script(portable.script(CASES, module), paths=paths, timeout_s=280), CASES, module)

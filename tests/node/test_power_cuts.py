@@ -85,7 +85,7 @@ scenario(bench, 240, 5)
 print(cutter.wrong, cutter.cases > 300)
 """
     output = run_script(
-        script, paths=[ROOT / "wire", ROOT / "firmware", TESTS, TESTS / "node"], timeout_s=120
+        script, paths=[ROOT / "wire", ROOT / "firmware", TESTS, TESTS / "node"], timeout_s=280
     )
     assert output == "[] True\n"
 

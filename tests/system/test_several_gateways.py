@@ -33,7 +33,7 @@ from fieldline_wire.serial import DELIMITER, Reader
 
 SEED = 20_261_130
 LOSS = 0.1
-MOST_S = 90.0
+MOST_S = 240.0
 
 
 class Ear:

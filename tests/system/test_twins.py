@@ -32,8 +32,8 @@ from fieldline_harness.twin_site import Client
 from tests.system.chain import LOSSY
 
 WEEK_S = 7 * 86_400
-START_S = 60.0
-WAIT_S = 90.0
+START_S = 120.0
+WAIT_S = 240.0
 NODE = bytes(6) + b"\xfe\x01"
 
 

@@ -21,7 +21,7 @@ from tests.fakes.umqtt import find_umqtt
 from tests.system.chain import LOSSY, Chain
 
 SEED = 20_261_130
-MOST_S = 90.0
+MOST_S = 240.0
 
 
 class WifiChain(Chain):

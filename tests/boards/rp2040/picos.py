@@ -14,7 +14,7 @@ from tests.boards.repl import RawRepl, run
 
 NODE, KEY = bytes.fromhex("0123456789abcdef"), bytes(range(16))  # as tests/fakes/node_peer.py
 SPEC = dataclasses.replace(load_board("pico_w"), name="pico", title="Raspberry Pi Pico")
-WITHIN_S = 60.0
+WITHIN_S = 240.0  # of the host's time, for what takes some seconds on a machine that is not busy
 
 
 @dataclass(frozen=True, slots=True)

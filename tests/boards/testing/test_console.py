@@ -12,7 +12,7 @@ from fieldline_boards.errors import BoardError
 from fieldline_boards.service.port import SerialPort
 from fieldline_boards.testing.console import Console, ExpectError
 
-PATIENCE_S = 60.0
+PATIENCE_S = 150.0
 
 
 @pytest.fixture

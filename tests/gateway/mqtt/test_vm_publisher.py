@@ -93,7 +93,7 @@ def publish(port: int, module: str, paths: list[Path], password: bytes = b"right
         "node": NODE,
     }
     script = module + SCRIPT.format(**words)
-    return run_script(script, paths=[ROOT / "wire", ROOT / "firmware", *paths], network=True, timeout_s=120)
+    return run_script(script, paths=[ROOT / "wire", ROOT / "firmware", *paths], network=True, timeout_s=280)
 
 
 @pytest.mark.vm
