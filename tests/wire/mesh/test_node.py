@@ -16,7 +16,7 @@ from fieldline_wire.mesh.memory import REPLAY_BLOCK
 from fieldline_wire.mesh.models import opcodes as op
 from fieldline_wire.mesh.network import NetworkPdu
 from fieldline_wire.mesh.node import Node
-from fieldline_wire.mesh.segments import SPACING_MS, Incoming, Outgoing
+from fieldline_wire.mesh.segments import ACK_MS, PER_TTL_MS, SPACING_MS, Incoming, Outgoing
 from fieldline_wire.mesh.transport import MAX_UNDER_WAY, Access
 from tests.wire.mesh.pair import IV_INDEX, MemoryStore, Room, device_key, make
 
@@ -128,6 +128,16 @@ def test_segments_are_apart_and_after_news_the_timer_is_the_first_one_again() ->
     room.hears = lambda *_: False  # and that is lost again
     room.until(lambda: one.transport.repeats == 2)
     assert room.now - again < 1000, "it waited twice as long"
+
+
+def test_the_acknowledgment_timer_is_that_of_the_ttl_to_the_sender() -> None:
+    one, other = two()
+    other.transport.ttls[0x0001] = 2
+    room = Room(one, other, hears=lambda *_: len(list(room.said(one))) == 1)
+    one.send(0, 0x0100, 0, say(bytes(40)))
+    room.run(30)
+    (message,) = other.transport.reassembly.incoming.values()
+    assert message.ack_at - message.heard_at == ACK_MS + 2 * PER_TTL_MS
 
 
 def test_what_is_said_to_a_near_one_goes_no_farther() -> None:
