@@ -13,7 +13,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from xml.etree import ElementTree
 
-from fieldline_gateway.mesh.thinning import COVER, GOOD
+from fieldline_gateway.mesh.thinning import COVER, GOOD, WAYS
 from fieldline_harness import mesh_cost, mesh_sleep
 from fieldline_harness.figures import Figure
 from fieldline_harness.mesh_site import ACK_AFTER_MS, ACK_REPORTS, PATIENCE_MS, WINDOW, Plan, Said, Site
@@ -28,8 +28,13 @@ _STDERR = 2
 """The descriptor: where a test captures the output sys.stderr has none."""
 BARE = 10_000
 """ms measured without thinning: nothing but collisions comes of more."""
-CURVE = ((300, 30_000, 15_000), (1000, 100_000, 10_000))
-"""Nodes, ms between two reports of one (the same load on air at each point), ms measured: a minute's work a point."""
+CURVE = ((300, 30_000, 15_000, 1), (1000, 100_000, 10_000, 1), (1000, 100_000, 10_000, 3))
+"""Nodes, ms between two reports of one (the same load on air at each point), ms measured, bridges: a minute's work a
+point."""
+SEEDS = (1, 2, 3)
+"""Draws of the site: places of the nodes, walls, and when each speaks."""
+LONG = Plan(width=250.0, depth=72.0, seed=4, ttl=8)
+"""The same area drawn out: five hops."""
 FEW = 20
 """Nodes of the quick form."""
 
@@ -39,11 +44,14 @@ def run(quick: bool) -> list[Figure]:
     figures = _vectors() + mesh_cost.figures(quick)
     plan = Plan(nodes=FEW, width=90.0, depth=60.0, run_ms=20_000, warm_up_ms=5_000) if quick else Plan()
     _assumptions(plan)
-    figures += _site(plan, str(plan.nodes))
+    sites = {"": plan} if quick else {f"_site{seed}": replace(plan, seed=seed) for seed in SEEDS}
+    if not quick:
+        sites["_long"] = LONG
+    figures += _sites(sites, str(plan.nodes))
     bare = replace(plan, thinned=False, warm_up_ms=5_000, run_ms=BARE, settle_ms=BARE)
     figures += _pdr(f"{plan.nodes}_unthinned", bare, "every node a relay")
     figures += [] if quick else mesh_sleep.figures()
-    for nodes, report_ms, run_ms in () if quick else CURVE:
+    for nodes, report_ms, run_ms, bridges in () if quick else CURVE:
         scale = (nodes / plan.nodes) ** 0.5
         point = replace(
             plan,
@@ -52,11 +60,14 @@ def run(quick: bool) -> list[Figure]:
             width=plan.width * scale,
             depth=plan.depth * scale,
             ttl=MAX_TTL,
+            bridges=bridges,
             warm_up_ms=3_000,
             run_ms=run_ms,
             settle_ms=12_000,
         )
-        figures += _pdr(str(nodes), point, f"a report of each node in {report_ms // 1000} s")
+        name = str(nodes) if bridges == 1 else f"{nodes}_{bridges}_bridges"
+        told = f"a report of each node in {report_ms // 1000} s, {bridges} of the gateway's bridges"
+        figures += _pdr(name, point, told)
     return figures
 
 
@@ -90,8 +101,10 @@ def _assumptions(plan: Plan) -> None:
                 say(f"  {type(part).__name__.lower()}.{field.name} = {value}\n")
     say(
         "  nodes spread evenly, the gateway at the middle of the short side; sessions are open from the start and\n"
-        "  both ends know the header; TTL is configured: hops to the gateway and one more\n"
+        "  both ends know the header, relays over how few hops the gateway reached them; TTL is configured: hops\n"
+        "  to the gateway and one more; more bridges stand evenly along the middle\n"
         f"  thinning: links of {GOOD:.0%} of the adverts, {COVER} relays heard by each node where there are so many\n"
+        f"  and {WAYS} a hop nearer to the gateway by each relay; a second copy where a relay has none beside it\n"
         "  links for thinning: what gets through with nobody else on air; a real gateway has to be told them\n"
         f"  one reading a report; the gateway acknowledges by number every {ACK_REPORTS} reports or after"
         f" {ACK_AFTER_MS // 1000} s; the session's patience is {PATIENCE_MS // 1000} s, its window {WINDOW}\n"
@@ -99,19 +112,42 @@ def _assumptions(plan: Plan) -> None:
     )
 
 
-def _site(plan: Plan, name: str) -> list[Figure]:
-    """Everything of the site that has a target."""
-    site, said = _run(plan, name)
-    found = [_share(f"mesh.pdr_{name}", said, f"target 0.999 within the node's tries; {_where(site)}")]
+def _sites(plans: dict[str, Plan], name: str) -> list[Figure]:
+    """Everything of the sites that has a target: of all their readings, and beside of each."""
+    found: list[Figure] = []
+    every: list[Said] = []
+    where = []
+    for mark, plan in plans.items():
+        site, said = _run(plan, name + mark)
+        every += said
+        where.append(_where(site))
+        if mark:
+            found += _told(said, name + mark, where[-1])
+    lost = sum(not one.by_mesh for one in every)
+    told = f"{lost} lost; target 0.999 within the node's tries; {'; '.join(where)}"
+    ends = sum(one.came >= 0 for one in every) / len(every) if every else 0.0
+    late = max(plan.settle_ms for plan in plans.values()) // 1000
+    return [
+        _share(f"mesh.pdr_{name}", every, told),
+        *_told(every, name, f"target 300; {PUBLISHED}"),
+        Figure(
+            f"mesh.end_to_end_{name}", ends, "share", f"by number, at most {late} s after the last; target 1"
+        ),
+        *found,
+    ]
+
+
+def _told(said: list[Said], name: str, where: str) -> list[Figure]:
+    """How many came with nothing sent twice, and how long those and all took."""
     first = [one for one in said if one.first_try]
-    told = f"{len(first)} of {len(said)}, of which nothing was sent twice; target 300; {PUBLISHED}"
-    found += _p95(f"mesh.p95_ms_{name}", first, told)
-    found += _p95(
-        f"mesh.p95_all_ms_{name}", [one for one in said if one.came >= 0], "whatever was sent twice"
-    )
-    ends = sum(one.came >= 0 for one in said) / len(said) if said else 0.0
-    told = f"by number, at most {plan.settle_ms // 1000} s after the last; target 1"
-    return [*found, Figure(f"mesh.end_to_end_{name}", ends, "share", told)]
+    told = f"{len(first)} of {len(said)}, of which nothing was sent twice; {where}"
+    return [
+        Figure(f"mesh.first_share_{name}", len(first) / len(said) if said else 0.0, "share", told),
+        *_p95(f"mesh.p95_ms_{name}", first, told),
+        *_p95(
+            f"mesh.p95_all_ms_{name}", [one for one in said if one.came >= 0], f"of all {len(said)}; {where}"
+        ),
+    ]
 
 
 def _pdr(name: str, plan: Plan, told: str) -> list[Figure]:

@@ -39,6 +39,7 @@ LOW_POWER = tuple(PREFIX + name for name in ("low_power_node", "models.config_fr
 """And where it is a Low Power node."""
 FRIEND_BUDGET, LOW_POWER_BUDGET = 15_360, 13_312
 """Bytes of .mpy for either: 15 and 13 kB."""
+P256 = PREFIX + "provisioning.p256"
 _OTHERS = ("fieldline_wire.seal", "fieldline_wire.fragments")
 """Of the wire, which a node has anyway."""
 
@@ -119,9 +120,11 @@ known = us(lambda pdu: far.receive(0, pdu), lower)
 third, _ = make(3, heard)
 third.network.relay = True
 relay = us(lambda pdu: third.receive(0, pdu), pdus)
-print("mesh cost", code, heap, out, first, again, known, relay, "end")
+from fieldline_wire.mesh.provisioning.p256 import PlainKeyPair
+p256 = us(lambda key: PlainKeyPair(random, key), [b"\x55" * 32])  # half of its bits set, as of a drawn one
+print("mesh cost", code, heap, out, first, again, known, relay, p256, "end")
 """
-TOLD = re.compile(r"mesh cost (\d+) (\d+) ([\d.]+) ([\d.]+) ([\d.]+) ([\d.]+) ([\d.]+) end")
+TOLD = re.compile(r"mesh cost (\d+) (\d+) ([\d.]+) ([\d.]+) ([\d.]+) ([\d.]+) ([\d.]+) ([\d.]+) end")
 
 
 def figures(quick: bool) -> list[Figure]:
@@ -162,7 +165,8 @@ def figures(quick: bool) -> list[Figure]:
         except images.ImageMissing as missing:
             print(f"bench mesh: without mesh.pdu_in_ms and the rest: {missing}", file=sys.stderr)
             return found
-        chip = asyncio.run(_on_rp2040(image, folder / "core"))
+        build_modules(load_board(BOARD), (*CORE, P256), folder / "chip")
+        chip = asyncio.run(_on_rp2040(image, folder / "chip"))
     where = "emulated RP2040, 125 MHz, MicroPython v1.23.0"
     return [
         *found,
@@ -172,6 +176,12 @@ def figures(quick: bool) -> list[Figure]:
         Figure("mesh.pdu_again_ms", chip[4] / 1000, "ms", f"heard before, byte for byte; {where}"),
         Figure("mesh.pdu_known_ms", chip[5] / 1000, "ms", f"heard before at another TTL; {where}"),
         Figure("mesh.pdu_relay_ms", chip[6] / 1000, "ms", f"in, and out again at a TTL less; {where}"),
+        Figure(
+            "mesh.p256_ms",
+            chip[7] / 1000,
+            "ms",
+            f"a key pair, or the secret of two, to be taken in on air; {where}",
+        ),
     ]
 
 

@@ -28,6 +28,8 @@ from fieldline_wire.seal import BlockCcm, open_sealed, peek, seal_downlink, seal
 from fieldline_wire.session import Session
 
 GATEWAY = 0x0001
+BRIDGE = 0x0002
+"""The first address under which a bridge more stands on air; they have none: the gateway speaks and hears by them."""
 FIRST = 0x0100
 NET_KEY, APP_KEY = bytes(range(16)), bytes(range(16, 32))
 GATEWAY_RUN = 7, 1
@@ -50,15 +52,18 @@ class Plan:
     depth: float = 90.0
     report_ms: int = 10_000
     warm_up_ms: int = 15_000
-    run_ms: int = 60_000
+    run_ms: int = 80_000
     settle_ms: int = 300_000
     thinned: bool = True
     copies: int = 2
     """Copies of a node's own adverts after the first (Network Transmit Count), 20 to 30 ms apart."""
     relay_copies: int = 1
-    """Copies of a relayed advert after the first (Relay Retransmit Count)."""
+    """Copies of a relayed advert after the first (Relay Retransmit Count) without thinning, and of a relay that has
+    none beside it; of others there are none."""
     ttl: int = 6
     """Without thinning, and at most with it: then it is the hops to the gateway and one more."""
+    bridges: int = 1
+    """Of the gateway: one at the middle of the short side, more evenly along the middle of the site."""
     seed: int = 1
     physics: Physics = field(default_factory=Physics)
     processor: Processor = ESP32
@@ -147,6 +152,8 @@ class Reporter:
         self.counter = 1
         self.model.acquaint(now, GATEWAY, up, down)
         self.site.gateway.model.acquaint(now, self.address, down, up)
+        if self.site.relays is not None:
+            self.node.network.toward = GATEWAY, self.site.relays.hops.get(self.address, 0)
         self.site.world.at(self.start, self._report)
 
     def _report(self, now: int) -> None:
@@ -282,28 +289,34 @@ class Site:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         rng = random.Random(plan.seed)
-        places = {GATEWAY: (0.0, plan.depth / 2)}
+        self.roots = [GATEWAY, *range(BRIDGE, BRIDGE + plan.bridges - 1)]
+        places = {
+            root: (plan.width * number / plan.bridges, plan.depth / 2)
+            for number, root in enumerate(self.roots)
+        }
         places |= {
             FIRST + number: (rng.uniform(0, plan.width), rng.uniform(0, plan.depth))
             for number in range(plan.nodes)
         }
         self.links = path_loss(places, plan.physics, rng)
         self.stop_at = 0
-        self.reporters = {address: Reporter(self, address) for address in places if address != GATEWAY}
+        self.reporters = {address: Reporter(self, address) for address in places if address >= FIRST}
         self.gateway = Gateway(self)
         nodes = {one: SlowNode(each.node, plan.processor) for one, each in self.reporters.items()}
         nodes[GATEWAY] = SlowNode(self.gateway.node, plan.gateway_processor)
         for slow in nodes.values():
             slow.node.network.transmit.set_byte(plan.copies | 1 << 3)
-            slow.node.network.relay_transmit.set_byte(plan.relay_copies | 1 << 3)
-            slow.node.transport.pacing = 20
             slow.node.settings.beacon = False
         self.world = World(nodes, self.links, plan.physics, plan.seed)
+        for root in self.roots[1:]:
+            self.world.bridge(root, GATEWAY)
         self.relays = self.thin() if plan.thinned else None
         for address, slow in nodes.items():
             self._set_ttl(address, slow.node)
             relays = self.relays.relays if self.relays is not None else self.reporters.keys()
             slow.node.network.relay = slow.node.settings.relay = address in relays
+            alone = self.relays is None or address in self.relays.lone
+            slow.node.network.relay_transmit.set_byte((plan.relay_copies if alone else 0) | 1 << 3)
 
     def make_node(self, address: int, model: SealedModel, sources: int) -> Node:
         """The stack of a node, or of the gateway."""
@@ -329,7 +342,7 @@ class Site:
 
     def thin(self, current: frozenset[int] = frozenset()) -> Relays:
         """The gateway's choice of relays."""
-        return choose(self.heard(), {GATEWAY}, current)
+        return choose(self.heard(), set(self.roots), current)
 
     def run(self, show: Callable[[float, float], None] = lambda done, of: None) -> list[Said]:
         """Readings said after the warm-up, over all nodes; `show` is told the simulated s that are over."""

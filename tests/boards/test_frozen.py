@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ def test_the_manifest_keeps_the_ports_own_modules_and_freezes_ours(
     assert set(tree(tmp_path)) == {"manifest.py", *(f"modules/{path}" for path in files)}
 
 
-def test_both_forms_have_the_same_modules_but_those_of_updates(tmp_path: Path) -> None:
+def test_both_forms_have_the_same_modules_but_those_of_updates_and_of_friendship(tmp_path: Path) -> None:
     spec = load_board("pico2_w")
     build(spec, tmp_path / "files")
     build_frozen(spec, tmp_path / "frozen")
@@ -58,7 +59,13 @@ def test_both_forms_have_the_same_modules_but_those_of_updates(tmp_path: Path) -
     }
     rest = {path for path in left_out - drivers if not path.startswith("fieldline_wire/update/")}
     assert drivers <= left_out and rest == {"boot", "fieldline_node/standby", "fieldline_node/updates"}
-    assert frozen <= {path.rpartition(".")[0] for path in tree(tmp_path / "files")}
+    more = frozen - {path.rpartition(".")[0] for path in tree(tmp_path / "files")}
+    friendship = ("fieldline_wire/mesh/", "fieldline_node/links/")
+    assert all(path.startswith(friendship) and ("friend" in path or "low_power" in path) for path in more)
+    roomy = replace(spec, radio=replace(spec.radio, friendship=True))
+    report = build(roomy, tmp_path / "roomy")
+    assert more <= {path.rpartition(".")[0] for path in tree(tmp_path / "roomy")}
+    assert 0 < report.friendship_mpy_bytes <= spec.budget.friendship_mpy_bytes and report.over == ()
     assert not {"fieldline_wire/codes", "fieldline_wire/ports"} & frozen, (
         "written out; for type checkers alone"
     )

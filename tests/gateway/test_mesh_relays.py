@@ -75,6 +75,24 @@ def test_an_idle_relay_goes_after_a_while_some_at_a_time_and_no_sooner() -> None
     assert not on
 
 
+def test_a_relay_sends_a_second_copy_until_it_was_not_alone_for_a_while_and_at_once_when_it_is() -> None:
+    wide = both(
+        (1, 2), (1, 3), (2, 3), (2, 4), (3, 4), (4, 5), (4, 6), (5, 6), (2, 5), (3, 5), (2, 6), (3, 6)
+    )
+    narrow = both((1, 2), (2, 4), (4, 5), (4, 6))
+    plan = RelayPlan()
+    plan.look(0, view(wide, set()))
+    assert {plan.copies(0, one) for one in plan.relays} == {1}
+    plan.look(SETTLE, view(wide, set(plan.relays)))
+    assert {plan.copies(SETTLE, one) for one in plan.relays} == {0}
+    plan.look(SETTLE + 1, view(narrow, set(plan.relays)))
+    assert plan.copies(SETTLE + 1, 2) == 1
+    again = RelayPlan()
+    again.resume(2, 0)  # a gateway that starts anew asks nobody for what it has
+    again.look(100, view(wide, {2, 3}))
+    assert again.copies(100, 2) == 0 and again.copies(100, 3) == 1
+
+
 def test_a_relay_that_is_needed_now_and_then_does_not_flap() -> None:
     """A link that is good at each second look."""
     good = both((1, 2), (1, 3), (2, 3), (2, 4), (3, 4))

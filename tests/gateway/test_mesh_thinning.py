@@ -7,7 +7,7 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fieldline_gateway.mesh.thinning import COVER, FALLBACK, GOOD, choose, neighbours
+from fieldline_gateway.mesh.thinning import COVER, FALLBACK, GOOD, WAYS, choose, neighbours, reach
 
 ROOT = 1
 
@@ -47,6 +47,10 @@ def check(links: dict[int, dict[int, float]], roots: set[int], cover: int = COVE
     assert found.relays <= reached, "a relay that the net does not reach"
     for node in reached - roots:
         assert len(around[node] & inner) >= min(cover, len(around[node] & reached)), node
+    hops = reach(around, roots, reached)
+    for node in found.relays:
+        ways = {other for other in around[node] if hops[other] == hops[node] - 1} - roots
+        assert len(ways & found.relays) >= min(WAYS, len(ways)), "a relay alone carries what others could"
     return len(found.relays)
 
 
@@ -58,6 +62,18 @@ def test_everybody_in_reach_is_served(seed: int, count: int, reach: float, cover
 
 def test_in_a_dense_place_few_relays_do_it() -> None:
     assert check(place(3, 100, 0.35), {ROOT}) <= 25
+
+
+def test_a_relay_is_lone_where_no_other_carries_beside_it() -> None:
+    """1 - 2 - 3 and two ways from 3 to 6; 7 hears 6 alone."""
+    pairs = ((1, 2), (2, 3), (3, 4), (3, 5), (4, 6), (5, 6), (4, 5), (6, 7))
+    links: dict[int, dict[int, float]] = {}
+    for one, other in pairs:
+        links.setdefault(one, {})[other] = links.setdefault(other, {})[one] = 1.0
+    found = choose(links, {ROOT})
+    assert found.relays >= {2, 3, 4, 5, 6} and found.lone == {2, 3, 4, 5, 6}
+    links[2][4] = links[4][2] = links[2][5] = links[5][2] = links[7][5] = links[5][7] = 1.0
+    assert choose(links, {ROOT}).lone == {2, 4, 5}, "4 and 5 hear 2 alone; 6 has both, 7 two"
 
 
 def test_a_line_needs_all_but_its_end() -> None:

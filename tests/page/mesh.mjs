@@ -13,7 +13,7 @@ async function look(page, name) {
   for (const scheme of ["light", "dark"]) {
     await page.emulateMedia({ colorScheme: scheme });
     await settled(page);
-    if (told.shots) await page.screenshot({ path: `${told.shots}/mesh-${name}-${scheme}.png`, fullPage: true });
+    for (const fullPage of told.shots ? [true, false] : []) await page.screenshot({ path: `${told.shots}/mesh-${name}-${scheme}${fullPage ? "" : "-seen"}.png`, fullPage });
     const faults = await serious(page, scheme === "dark");
     if (faults.length) throw new Error(`axe-core, ${name}, ${scheme}: ${JSON.stringify(faults)}`);
   }
@@ -88,6 +88,8 @@ async function sizes(page) {
       const found = await spots(page);
       if (found.length !== size || new Set(found.map((each) => each.split(" ").slice(1).join())).size !== size) throw new Error(`${size} nodes: ${found.length} are drawn, or two in one place`);
       if (size > 8) await page.click("#mesh-0106");
+      const hidden = size > 8 && await page.evaluate(() => document.getElementById("mesh-0106").getBoundingClientRect().bottom > (innerWidth < 960 ? document.querySelector(".closer").getBoundingClientRect().top : innerHeight));
+      if (hidden) throw new Error(`${size} nodes, ${name}: the chosen node is covered by what is known of it`);
       if (size > 8) await page.waitForSelector('.closer dt:has-text("Sleeps; its friend") + dd:has-text("0100")');
       if (told.shots || (size === 300 && name === "desktop")) await look(page, `${size}-${name}`);
       else if (await slides(page)) throw new Error(`${size} nodes, ${name}: the page slides sideways`);

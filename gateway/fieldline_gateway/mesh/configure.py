@@ -24,13 +24,13 @@ from fieldline_wire.errors import PeerError
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 2.0, 600.0
 """Before a node that did not answer is asked again; twice as long each time."""
-RETRANSMIT = 1, 1
-"""Relay Retransmit: one more copy, 20 ms later (docs/mesh.md 8)."""
+RETRANSMIT_STEPS = 1
+"""Of Relay Retransmit: where there is one more copy it comes 20 ms later (docs/mesh.md 8)."""
 FEATURE_RELAY = 1
 
-Desired = Callable[[MemberState], tuple[int, bool, bool, bool | None]]
-"""Gives the Default TTL that a member is to have, whether it is to relay, whether that comes first, and whether it is
-to be a Friend (None: it cannot)."""
+Desired = Callable[[MemberState], tuple[int, int | None, bool, bool | None]]
+"""Gives the Default TTL that a member is to have, how many copies more it is to relay (None: it is no relay), whether
+that comes first, and whether it is to be a Friend (None: it cannot)."""
 
 
 class Configurator:
@@ -57,10 +57,12 @@ class Configurator:
         wanted = [messages.composition(), messages.app_key(self._app_key)]
         with suppress(PeerError):
             wanted += messages.bindable(state.address, Page.from_bytes(known.composition))
-        ttl, relays, first, friend = self._desired(state)
+        ttl, copies, first, friend = self._desired(state)
         wanted.append(messages.default_ttl(ttl))
         wanted.append(messages.heartbeat(GATEWAY, self._heartbeat_log, ttl, FEATURE_RELAY))
-        wanted.insert(0 if first else len(wanted), messages.relay(relays, *RETRANSMIT))
+        wanted.insert(
+            0 if first else len(wanted), messages.relay(copies is not None, copies or 0, RETRANSMIT_STEPS)
+        )
         if friend is not None:
             wanted.append(messages.friend(friend))
         return [one for one in wanted if known.confirmed.get(one.name) != one.value]

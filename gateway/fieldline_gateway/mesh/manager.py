@@ -141,7 +141,9 @@ class Manager:
             for number in range(state.member.elements)
         }
         if self._config.choose_relays:  # what relays goes on until more is known
-            self._plan.relays |= {address for address, state in states.items() if state.relay}
+            for address, state in states.items():
+                if state.relay:
+                    self._plan.resume(address, state.copies)
 
     def _end(self, address: int) -> None:
         task = self._tasks.pop(address, None)
@@ -167,11 +169,12 @@ class Manager:
         state = self.states.get(address)
         return state.key if state is not None else None
 
-    def _desired(self, state: MemberState) -> tuple[int, bool, bool, bool | None]:
+    def _desired(self, state: MemberState) -> tuple[int, int | None, bool, bool | None]:
         ttl = WIDE_TTL if state.lost else state.wanted_ttl(self._plan.hops.get(state.address), WIDE_TTL)
         relays = self.wants_relay(state.address)
         first = relays and any(self._missed(one) for one in self.states.values())
-        return ttl, relays, first, self.friends.wanted(state, relays)
+        copies = self._plan.copies(now_ms() / self._beat_ms, state.address) if relays else None
+        return ttl, copies, first, self.friends.wanted(state, relays)
 
     # --- what is heard
 

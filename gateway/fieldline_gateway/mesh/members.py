@@ -60,6 +60,11 @@ class MemberState:
         return None if value is None else value.startswith("on")
 
     @property
+    def copies(self) -> int:
+        """Of what it relays, after the first, as it has confirmed."""
+        return int(self.known.confirmed.get(RELAY, "off:1:1").split(":")[1])
+
+    @property
     def ttl(self) -> int | None:
         """Default TTL, as it has confirmed."""
         value = self.known.confirmed.get(TTL)

@@ -15,7 +15,8 @@ from fieldline_gateway.mesh.network import OFF, ON
 from fieldline_gateway.mesh.thinning import Links, choose, reach, usable
 
 SETTLE = 8
-"""Heartbeats for which a relay is not needed before it goes: in so many every node tells anew whom it hears."""
+"""Heartbeats for which a relay is not needed before it goes, or not alone before it sends no second copy: in so many
+every node tells anew whom it hears."""
 HOLD = 64
 """Heartbeats for which a member that is not heard keeps all relays: after them it counts as switched off."""
 
@@ -53,6 +54,14 @@ class RelayPlan:
     """Hops to each node over the relays that there will be in the end."""
     _idle: dict[int, float] = field(default_factory=dict)
     """Since when who is not needed."""
+    _beside: dict[int, float] = field(default_factory=dict)
+    """Since when which relay is not alone."""
+
+    def resume(self, address: int, copies: int) -> None:
+        """A node relays already, with so many copies more: it goes on until more is known."""
+        self.relays.add(address)
+        if not copies:
+            self._beside[address] = -SETTLE
 
     def look(self, now: float, view: View) -> None:
         """Takes up what is known `now`, in heartbeats; `relays` is what is wanted then."""
@@ -72,6 +81,11 @@ class RelayPlan:
         self.relays |= wanted
         coming = (wanted & view.alive) - view.on
         self._let_go(now, view, links, wanted, bool(coming))
+        self._beside = {one: self._beside.get(one, now) for one in self.relays - found.lone}
+
+    def copies(self, now: float, address: int) -> int:
+        """How many copies more a relay is to send: one where no other carries beside it."""
+        return int(now - self._beside.get(address, now) < SETTLE)
 
     def _let_go(self, now: float, view: View, links: Links, wanted: Set[int], coming: bool) -> None:
         spare = (self.relays - wanted) & view.alive

@@ -1,8 +1,9 @@
 """Which nodes of a mesh are to relay: a connected dominating set of the links that were heard.
 
 Rules: pure functions of what was heard. Every node in reach of a root has `cover` relays or roots in good hearing,
-where it has so many neighbours at all, and the relays form one net with the roots. A relay that is one already is
-kept where it serves as well as another: each change is a configuration message. A poor link counts only where
+where it has so many neighbours at all, and the relays form one net with the roots. Each relay has WAYS of them a hop
+nearer to a root, where it can: no relay alone carries what others could carry beside it. A relay that is one already
+is kept where it serves as well as another: each change is a configuration message. A poor link counts only where
 nothing better leads to a node: what is lost there is said again, and loads the air of all.
 Greedy after Guha and Khuller, "Approximation Algorithms for Connected Dominating Sets", Algorithmica 20 (1998).
 """
@@ -22,6 +23,9 @@ FALLBACK = (0.5, 0.3)
 """What a link must have where no better one leads to one of its ends."""
 COVER = 2
 """Relays that a node should hear: one may fail, or collide, or be carried away."""
+WAYS = 3
+"""Relays a hop nearer to a root that a relay should hear: at a busy site each misses a third of the copies and more,
+as it sends itself or as they collide; that one of three has it is 0.95."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +38,8 @@ class Relays:
     """Hops from a root to the farthest node over these relays."""
     hops: Mapping[int, int]
     """Hops from the nearest root to each node over these relays: what its TTL has to allow."""
+    lone: frozenset[int] = frozenset()
+    """Relays beside which none carries what some node says or hears: what they lose is lost."""
 
 
 def neighbours(links: Links, good: float = GOOD) -> dict[int, set[int]]:
@@ -63,6 +69,12 @@ def choose(
     """
     around = usable(links, roots, good, never)
     could = reach(around, roots, around.keys() - never)
+    ways = {node: len(_inner(around, could, node) - never) for node in could}
+
+    def worth(need: Mapping[int, int], one: int) -> int:
+        """Whom it would serve, and the more the more ways lead on from it."""
+        return _gain(need, around[one]) * (min(ways[one], WAYS) if could[one] > 1 else WAYS)
+
     relays: set[int] = set()
     need = {node: min(cover, len(around[node] & could.keys() - never)) for node in could if node not in roots}
     for root in roots:
@@ -71,7 +83,7 @@ def choose(
     while any(count > 0 for count in need.values()):
         best = max(
             (one for one in candidates - relays - roots if one in could),
-            key=lambda one: (_gain(need, around[one]), one in current, -could[one], -one),
+            key=lambda one: (worth(need, one), one in current, -could[one], -one),
             default=None,
         )
         if best is None:
@@ -84,9 +96,22 @@ def choose(
         relays.add(best)
         candidates |= around[best] - never
         _serve(need, around[best])
+    for ring in range(max(could.values(), default=0), 1, -1):
+        need = {
+            one: min(WAYS, ways[one]) - len(_inner(around, could, one) & relays)
+            for one in relays
+            if could[one] == ring
+        }
+        inner = {one for one in could if could[one] == ring - 1} - never - relays
+        while any(count > 0 for count in need.values()):
+            best = max(inner, key=lambda one: (worth(need, one), one in current, -one))
+            inner.remove(best)
+            relays.add(best)
+            _serve(need, around[best])
     hops = reach(around, roots, relays)
+    unreachable = frozenset(around.keys() - could.keys())
     return Relays(
-        frozenset(relays), frozenset(around.keys() - could.keys()), max(hops.values(), default=0), hops
+        frozenset(relays), unreachable, max(hops.values(), default=0), hops, _lone(around, hops, relays)
     )
 
 
@@ -115,6 +140,23 @@ def usable(
     for poorer in FALLBACK:
         _bridge(around, neighbours(links, poorer), roots, never)
     return around
+
+
+def _inner(around: Mapping[int, Set[int]], hops: Mapping[int, int], node: int) -> set[int]:
+    """Neighbours a hop nearer to a root."""
+    return {other for other in around[node] if hops.get(other, hops[node]) == hops[node] - 1}
+
+
+def _lone(around: Mapping[int, Set[int]], hops: Mapping[int, int], relays: Set[int]) -> frozenset[int]:
+    found: set[int] = set()
+    for node in hops:
+        inner = _inner(around, hops, node) & relays
+        heard = around[node] & relays
+        if node in relays and len(inner) == 1:
+            found |= inner | {node}
+        elif hops[node] > 1 and len(heard) == 1:
+            found |= heard
+    return frozenset(found)
 
 
 def _bridge(

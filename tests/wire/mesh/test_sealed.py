@@ -91,6 +91,22 @@ def test_over_a_bad_air_each_arrives_once_or_is_given_up_and_counted(seed: int) 
     assert len(came) >= len(sent) - far.model.counts["given_up"]
 
 
+def test_the_fewest_hops_from_a_gateway_are_kept() -> None:
+    """What the relay's filter goes by: a longer way of one message, over another relay, changes nothing."""
+    near, far = End(GATEWAY), End(NODE)
+    room = Room(near.node, far.node)
+    seen = []
+    for counter, (default, ttl) in enumerate(((5, 3), (5, 5), (5, 2))):
+        far.node.transport.default_ttl = default
+        near.node.transport.ttls[NODE] = (
+            ttl  # as if it had set out with `default` and lost the rest on the way
+        )
+        assert near.model.send(room.now, NODE, uplink(counter))
+        room.until(lambda: not near.model.waiting(NODE))
+        seen.append(far.node.network.toward)
+    assert seen == [(GATEWAY, 3), (GATEWAY, 1), (GATEWAY, 1)]
+
+
 def test_where_nobody_answers_it_gives_up_and_the_next_one_gets_its_turn() -> None:
     far = End(NODE)
     room = Room(far.node)

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 _SPACING_MS = 20  # between two copies of an answer: all of them before the low-power node asks again
 _AHEAD_MS = 60000  # as if it had waited so long: adverts go in the order of their time
-# A held PDU has the numbers that it set out with: heard as it was said, it is no copy of what the friend hands over.
-_MARK = 0x20000000
 
 
 class FriendNetwork(Network):
@@ -60,7 +58,7 @@ class FriendNetwork(Network):
                     continue
                 try:
                     theirs, head = clear(key, iv_index, data)  # type: ignore[arg-type]
-                    seen = cache_key(head[1:], theirs) ^ _MARK
+                    seen = cache_key(head[1:], theirs) ^ one.mark
                     if self._seen.has(seen):
                         self.counts["known"] += 1
                         return None

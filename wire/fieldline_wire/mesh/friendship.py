@@ -6,6 +6,7 @@ whole. What both roles share stands here, so that a node carries the role that i
 """
 
 import struct
+from binascii import crc32
 
 from fieldline_wire.codes import const
 from fieldline_wire.errors import PeerError
@@ -226,9 +227,13 @@ class FriendKey:
 
 
 class Friendship:
-    """Two nodes, and the keys that they alone use (whoever holds the NetKey can derive them). index: NetKey index."""
+    """Two nodes, and the keys that they alone use (whoever holds the NetKey can derive them). index: NetKey index.
 
-    __slots__ = ("_aes", "_keys", "_text", "friend", "index", "lpn", "lpn_counter")
+    mark: tells what comes by this friendship from the same PDU as it was said, or as another friendship brought it: a
+    held PDU keeps the numbers that it set out with, and taken for a copy it would be asked for for ever.
+    """
+
+    __slots__ = ("_aes", "_keys", "_text", "friend", "index", "lpn", "lpn_counter", "mark")
 
     def __init__(
         self, aes: "Aes", index: int, lpn: int, friend: int, lpn_counter: int, friend_counter: int
@@ -236,6 +241,7 @@ class Friendship:
         self._aes = aes
         self._text = struct.pack(">BHHHH", 1, lpn, friend, lpn_counter, friend_counter)
         self._keys: list[tuple[NetworkKey, FriendKey]] = []
+        self.mark = crc32(self._text) & 0x3FFFFFFF
         self.index = index
         self.lpn = lpn
         self.friend = friend

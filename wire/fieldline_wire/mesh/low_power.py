@@ -33,7 +33,7 @@ _FIRST_OFFER_MS = const(90)  # 3.6.6.3.1: no offer before 100 ms
 MAX_OFFERS = const(4)  # the best of them are kept
 FIRST_PAUSE_MS = const(2000)  # between two requests; 3.6.6.4.1: at least 1.1 s
 LONGEST_PAUSE_MS = const(60000)
-_ALONE_MS = const(2000)  # without a friend the radio listens for so long after what we say
+_ALONE_MS = const(2000)  # without a friend the radio listens for so long after what we say or are told
 
 DOUBTS = const(4)  # segmented messages in a row that nobody acknowledged: the friend carries nothing
 _AVOID_MS = const(600000)  # so long another is preferred to one that was doubted; twice as long each time
@@ -100,6 +100,10 @@ class LowPower:
         elif self._state == _ANSWER:
             self._open_at = now + max(1, self._delay - _EARLY_MS)
             self._close_at = now + self._delay + self._window + _LATE_MS
+
+    def spoken_to(self, now: int) -> None:
+        """Something came for us: without a friend, more of it is listened for."""
+        self._said_at = now
 
     def offered(self, now: int, src: int, number: int, data: bytes) -> None:
         """A Friend Offer to us; PeerError where it is malformed."""
@@ -183,8 +187,7 @@ class LowPower:
             return True
         if self.friend:
             return False
-        transport = self._node.transport
-        return now - self._said_at < _ALONE_MS or transport.busy() or bool(transport.reassembly.incoming)
+        return now - self._said_at < _ALONE_MS or self._node.transport.busy()
 
     def poll(self, now: int) -> None:
         """Asks what is due; gives up what was not answered."""

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from fieldline_wire.mesh.keys import Subnet
     from fieldline_wire.mesh.ports import Store
 
+_INCOMPLETE_MS = 600000  # in place of 10 s; a slot that is silent gives way to another message all the same
 _COPIES = 2  # of a question: the friend takes the first that it hears
 
 
@@ -141,6 +142,7 @@ class LowPowerNode(Node):
             elif under is not None and pdu.src == under.friend:
                 self.friend_network.control = pdu
             return
+        self.low_power.spoken_to(now)
         super()._receive(now, subnet, pdu)
 
     def _sent(self, now: int, token: object, ok: bool) -> None:
@@ -208,6 +210,12 @@ class _Transport(Transport):
             incoming,
         )
         self._node = node
+
+    def receive(self, now: int, subnet: "Subnet", pdu: NetworkPdu) -> None:
+        """As Transport. The rest of a message is at the friend, which may have to be found again first."""
+        super().receive(now, subnet, pdu)
+        for message in self.reassembly.incoming.values():
+            message.dead_at = now + _INCOMPLETE_MS
 
     def _acknowledge(
         self, now: int, subnet: "Subnet", src: int, dst: int, ttl: int, auth: int, block: int

@@ -75,7 +75,7 @@ def seq_auth(iv_index: int, seq: int, seq_zero: int) -> int:
     if first > seq:
         first -= 0x2000
     if first < 0:
-        raise PeerError("SeqZero 0x%04x before the first number" % seq_zero)
+        raise PeerError("SeqZero 0x%04x too high" % seq_zero)
     return iv_index << 24 | first
 
 

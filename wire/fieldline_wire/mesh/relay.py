@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fieldline_wire.mesh.keys import NetworkKey, Subnet
 
 CACHE = const(128)  # of either kind; 3.4.6.5 asks for two at least; at 70 PDUs a second this is two seconds
-RELAY_DELAY_MS = const(20)  # 3.4.6.3: a random delay before relaying, so that relays do not collide
+RELAY_DELAY_MS = const(50)  # 3.4.6.3: a random delay before relaying, so that relays do not collide
 
 ON_AIR = const(0)
 ON_PROXY = const(1)
@@ -74,6 +74,7 @@ class Network:
         "relay",
         "relay_transmit",
         "subnets",
+        "toward",
         "transmit",
     )
 
@@ -98,6 +99,10 @@ class Network:
         self.transmit = Transmit(2, 1)
         self.relay_transmit = Transmit(1, 1)
         self.proxy: Callable[[NetworkPdu, bytes], None] | None = None
+        self.toward = (
+            0,
+            0,
+        )  # a gateway, and over how few hops it has reached us: what cannot do as many is not relayed
         # in: new ones; mine: for us; again: byte for byte heard before; known: heard before at another TTL
         self.counts = dict.fromkeys(
             ("in", "mine", "again", "known", "foreign", "relayed", "out", "refused"), 0
@@ -135,7 +140,8 @@ class Network:
         self.counts["in"] += 1
         self.heard.take(pdu, bearer)
         ours, alone = self._mine(pdu.dst)
-        if not alone and pdu.ttl >= 2:
+        gateway, hops = self.toward
+        if not alone and pdu.ttl >= 2 and (pdu.dst != gateway or pdu.ttl > hops):
             self._pass_on(now, key, pdu, bearer)
         if ours:
             self.counts["mine"] += 1

@@ -20,10 +20,11 @@ PER_TTL_MS = const(50)
 # Beyond the shortest: the peer says which segments it lacks no sooner than ACK_MS + PER_TTL_MS x TTL after the first,
 # and its acknowledgment takes its time over the relays. Who does not wait for it sends all of them again for nothing.
 _ROUND_TRIP_MS = const(200)
-# A long message is on its way for longer: three copies of a segment take a radio 36 ms. Asked for before that, what
-# is still in the relays' queues is said again: in a busy mesh a chunk of an update (24 segments) went five times.
-_PER_SEGMENT_MS = const(40)  # beyond four
 INCOMPLETE_MS = const(10000)
+# Between two segments of a message: who relays one is deaf to the next, and near relays repeat it at the same time;
+# three copies of one take a radio 36 ms. Both ends wait for it: what is still in the relays' queues is not asked for
+# (in a busy mesh a chunk of an update, 24 segments, went five times).
+SPACING_MS = const(50)
 
 MAX_INCOMING = const(4)  # 4 x 384 bytes of a node's heap; a gateway asks for more
 MAX_DONE = const(4)  # for each slot: finished messages whose late segments are still answered
@@ -86,7 +87,7 @@ class Incoming:
             self.dead_at = now + INCOMPLETE_MS
         self.heard_at = now
         if acknowledge and not self.ack_at:
-            self.ack_at = now + ACK_MS + PER_TTL_MS * ttl + _PER_SEGMENT_MS * max(0, self.last - 3)
+            self.ack_at = now + ACK_MS + PER_TTL_MS * ttl + SPACING_MS * max(0, self.last - 3)
         return new
 
     def complete(self) -> bool:
@@ -186,15 +187,14 @@ class Outgoing:
         self.tries = 0
         self.due = 0
 
-    def again(self, now: int, pacing: int) -> "list[Segment] | None":
-        """The segments to send now, None where the tries are used up. `pacing`: ms they take to get on air."""
+    def again(self, now: int) -> "list[Segment] | None":
+        """The segments to send, SPACING_MS apart from now; None where the tries are used up."""
         if self.tries >= (UNICAST_TRIES if self.unicast else GROUP_TRIES):
             return None
         self.tries += 1
         missing = [one for one in self.segments if self.missing >> one.offset & 1]
         wait = SEGMENT_MS + PER_TTL_MS * self.ttl + _ROUND_TRIP_MS if self.unicast else _GROUP_MS
-        count = len(missing)
-        wait += pacing * count + _PER_SEGMENT_MS * max(0, count - 4)
+        wait += SPACING_MS * len(missing)
         # Twice as long, then four times: where it is the mesh that is busy, more of the same does not help.
         self.due = now + (wait << min(self.tries - 1, 2))
         return missing
@@ -204,5 +204,5 @@ class Outgoing:
         before = self.missing
         self.missing &= ~block
         if self.missing != before:
-            self.tries = 1  # the peer is there: it gets all tries for what is left
+            self.tries = 0  # the peer is there: it gets all tries for what is left, and the first timer
         return self.missing != before

@@ -11,7 +11,7 @@ from fieldline_wire.mesh import lower
 from fieldline_wire.mesh.keys import ApplicationKey
 from fieldline_wire.mesh.lower import Heartbeat, Segment
 from fieldline_wire.mesh.network import FIRST_GROUP, FIRST_VIRTUAL, NetworkPdu, is_unicast
-from fieldline_wire.mesh.segments import Incoming, Outgoing, Reassembly
+from fieldline_wire.mesh.segments import SPACING_MS, Incoming, Outgoing, Reassembly
 from fieldline_wire.mesh.upper import Seal
 
 TYPE_CHECKING = False
@@ -97,7 +97,6 @@ class Transport:
         "default_ttl",
         "heartbeats_of",
         "keys",
-        "pacing",
         "reassembly",
         "refused",
         "repeats",
@@ -131,7 +130,6 @@ class Transport:
         self.default_ttl = 5
         self.ttls: dict[int, int] = {}  # of destinations that are known to be nearer
         self.heartbeats_of = (0, 0)  # source and destination of those we listen to (4.2.18); source 0: of all
-        self.pacing = 10  # ms between two of our PDUs on air
         self.repeats = 0  # segments sent again
         self.replays = 0
         self.refused = 0  # messages whose MIC or form was wrong
@@ -160,7 +158,7 @@ class Transport:
         handed to `sent` when a segmented message has come to its end; at once for an unsegmented one.
         """
         if ttl < 0:
-            ttl = self.ttls.get(dst, self.default_ttl)
+            ttl = self._ttl(dst)
         bits = 0
         if isinstance(key, ApplicationKey):
             bits = lower.key_bits(key.aid)
@@ -176,6 +174,9 @@ class Transport:
         self._waiting.append((dst, src, subnet, key, bits, payload, ttl, token, label, long_mic))
         self._start(now)
         return True
+
+    def _ttl(self, dst: int) -> int:
+        return self.ttls.get(dst, self.default_ttl)
 
     def cancel(self, now: int, token: object) -> None:
         """Takes back a segmented message that has reached its end by other news; `sent` is not told."""
@@ -262,8 +263,8 @@ class Transport:
             self._push(now, out)
 
     def _push(self, now: int, out: Outgoing) -> None:
-        first = out.tries == 0
-        segments = out.again(now, self.pacing)
+        first = not out.due
+        segments = out.again(now)
         if segments is None:
             self._end(now, out, not out.unicast)
             return
@@ -275,6 +276,7 @@ class Transport:
         for segment in segments:
             pdu = NetworkPdu(0, out.ttl, seq, out.src, out.dst, out.iv_index, segment.to_bytes())
             self._emit(now, out.subnet, pdu)
+            now += SPACING_MS
             seq += 1
 
     def _end(self, now: int, out: Outgoing, ok: bool) -> None:
@@ -336,8 +338,8 @@ class Transport:
             if not self.reassembly.slot(now, message):
                 return
         elif not message.matches(pdu, segment):
-            raise PeerError("a segment of 0x%04x does not fit the others" % pdu.src)
-        message.add(now, segment, unicast, self.default_ttl)
+            raise PeerError("0x%04x: a segment of another message" % pdu.src)
+        message.add(now, segment, unicast, self._ttl(pdu.src))
         if not message.complete():
             return
         self.reassembly.finish(now, message, pdu.seq)
@@ -351,8 +353,7 @@ class Transport:
     ) -> None:
         """3.5.3.4: TTL 0 is answered with TTL 0."""
         data = lower.ack(auth & 0x1FFF, block)
-        ttl = self.ttls.get(dst, self.default_ttl) if ttl else 0
-        self.send_control(now, subnet, src, dst, ttl, data)
+        self.send_control(now, subnet, src, dst, ttl and self._ttl(dst), data)
 
     def _open(
         self, now: int, subnet: "Subnet", pdu: NetworkPdu, key: int, long_mic: int, auth: int, upper: bytes

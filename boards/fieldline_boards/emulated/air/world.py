@@ -94,8 +94,16 @@ class World:
         self._order = 0
         self.heard_from: dict[int, dict[int, int]] = {node: {} for node in links}
         self.said: dict[int, int] = dict.fromkeys(links, 0)
+        self._bridges: dict[int, int] = {}
+        self._ways: dict[int, list[int]] = {}
         for address in self.nodes:
             self._at(0, self._wake, address)
+
+    def bridge(self, address: int, node: int) -> None:
+        """A radio more of a node, on a place of its own: what the node says goes out there at the same time, what is
+        heard there comes to the node."""
+        self._bridges[address] = node
+        self._ways.setdefault(node, []).append(address)
 
     def at(self, ms: int, call: Callable[[int], None]) -> None:
         """Calls `call(now in ms)` at a time."""
@@ -143,6 +151,10 @@ class World:
     def _send(self, address: int, slow: SlowNode, out: tuple[int, bytes]) -> None:
         data = bytes((out[0],)) + out[1]
         self.said[address] += 1
+        for other in self._ways.get(address, ()):
+            self.said[other] += 1
+            for one in self.radio.transmit(other, self.now, data):
+                self._at(one.end, self._ended, one)
         event = self.radio.transmit(address, self.now, data)
         for one in event:
             self._at(one.end, self._ended, one)
@@ -150,10 +162,11 @@ class World:
 
     def _ended(self, one: Transmission) -> None:
         for address in self.radio.finish(one):
+            row = self.heard_from[address]
+            address = self._bridges.get(address, address)
             slow = self.nodes[address]
             if not slow.hears(self.now // 1000):
                 continue
-            row = self.heard_from[address]
             row[one.sender] = row.get(one.sender, 0) + 1
             waiting = slow.free_at - self.now
             if waiting <= 0:

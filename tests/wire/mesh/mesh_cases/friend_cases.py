@@ -410,6 +410,18 @@ def case_what_was_held_outlives_a_friendship_that_begins_anew(aes):
     same(friend.friend.counts["dropped"], 0)
 
 
+def case_half_a_message_waits_for_the_rest_over_a_friendship_that_is_lost(aes):
+    room, gateway, _, lpn = pair(aes)
+    room.run(1500)
+    gateway.model.send(room.now, LPN, sealed(60, 1))
+    room.until(lambda: lpn.transport.reassembly.incoming)
+    room.hears = lambda one, other, data: lpn not in (one, other)
+    room.until(lambda: lpn.low_power.counts["lost"])
+    room.run(11000)  # a message that is not whole is given up after 10 s elsewhere
+    room.hears = lambda one, other, data: True
+    room.until(lambda: lpn.model.got, 120000)
+
+
 def case_a_new_friend_tells_the_old_one(aes):
     room, _gateway, friend, lpn = pair(aes)
     other = make(aes, FriendNode, OTHER)

@@ -232,7 +232,7 @@ def publication_set(node: "Node", now: int, data: bytes) -> bytes:
         raise PeerError("half a publication")
     address = data[2] | data[3] << 8
     if FIRST_VIRTUAL <= address < FIRST_GROUP:
-        raise PeerError("a virtual address without its label")
+        raise PeerError("no label")
     return _set_publication(node, data, address, b"", 4)
 
 

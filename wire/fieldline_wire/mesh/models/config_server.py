@@ -183,7 +183,7 @@ def _heartbeat_subscription(node: "Node", now: int, data: bytes) -> bytes:
         src, dst, period = struct.unpack("<HHB", size(data, 5))
         ours = dst == node.settings.address or dst >= FIRST_GROUP
         if period > 0x11 or src >= FIRST_VIRTUAL or (src and dst and not ours):
-            raise PeerError("a heartbeat subscription out of range")
+            raise PeerError("a heartbeat out of range")
         beats.listen_src = src if dst and period else 0
         beats.listen_dst = dst if src and period else 0
         beats.listen_until = now + (1000 << period - 1 if beats.listen_src else 0)

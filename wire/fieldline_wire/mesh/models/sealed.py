@@ -72,10 +72,10 @@ class Context:
     def restore(self, short: bytes) -> bytes:
         """The sealed message of shorten(); PeerError where it is of another context."""
         if len(short) < _SHORT_SIZE:
-            raise PeerError("half a short header")
+            raise PeerError("half a header")
         mark, low = struct.unpack_from(">HH", short)
         if mark & 0x7FFF != self.hash:
-            raise PeerError("a short header of another context")
+            raise PeerError("another context")
         counter = self.counter + (low - self.counter & 0xFFFF) & 0xFFFFFFFF
         return self.head + struct.pack(">I", counter) + self.tail + short[_SHORT_SIZE:]
 
@@ -180,9 +180,16 @@ class SealedModel(Model):
             assert self.node is not None
             return vendor_opcode(_HEARD_STATUS, COMPANY) + self.node.network.heard.report()
         if len(data) < 2:
-            raise PeerError("a sealed model's message of %d bytes" % len(data))
+            raise PeerError("a message of %d bytes" % len(data))
         peer = self._peer(now, message.src)
         peer.heard_at = now
+        assert self.node is not None
+        network = self.node.network
+        hops = (
+            self.node.transport.default_ttl + 1 - message.ttl
+        )  # or more, where its TTL is greater than ours
+        if network.toward[0] != message.src or hops < network.toward[1]:
+            network.toward = (message.src, hops)
         if code == _IN_FULL_CODE:
             self._wanted_in_full(now, peer, data)
             return None

@@ -8,6 +8,8 @@ import { LOST, NEVER, Shares, bandOf, layout, next } from "../meshmap.js";
 const NODES_MS = 2000;
 const LINKS_MS = 10_000; // who hears whom is told each few minutes
 const ALL_LINES = 150; // links up to which all are drawn; beyond, those of the chosen node
+const NARROW = matchMedia("(max-width: 959px)"); // as in app.css
+const BAR = 60; // px, of the line on top
 const MOST_STOPS = 40; // rows up to which Tab stops at each; beyond, the keyboard chooses in the picture
 const GOOD = 0.8; // as the choice of relays takes a link for good
 const KEYS = new Set(["ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight", "Home", "End"]);
@@ -69,6 +71,12 @@ export class Mesh extends Component {
 
   choose = (chosen) => this.setState({ chosen: chosen === this.state.chosen ? "" : chosen });
 
+  // Chosen in the picture: on a phone what is known of the node covers the lower part, so the node is kept above it.
+  pick = (chosen) => this.setState({ chosen }, () => {
+    const place = document.getElementById(`mesh-${chosen}`)?.getBoundingClientRect(), low = innerHeight * 0.5;
+    if (place && NARROW.matches && (place.bottom > low || place.top < BAR)) scrollBy({ top: place.bottom - low });
+  });
+
   render({ live }, { chosen, width }) {
     const nodes = this.nodes?.data, told = this.links?.data, error = this.nodes?.error || this.links?.error;
     if (!nodes || !told) return h("div", { class: "view" }, h("h1", null, "Mesh"), h("p", { class: error ? "wrong" : "loading" }, error || "Loading …"));
@@ -89,7 +97,7 @@ export class Mesh extends Component {
         : h("div", { class: "mesh" },
           h(Card, { title: "Picture", id: "mesh-picture", more: h(Legend) },
             h("div", { ref: this.box, class: "scroll" }, width > 0 && h(Picture, {
-              nodes, shares: this.shares, gateway: told.gateway, width, chosen, choose: this.choose, pick: (to) => this.setState({ chosen: to }), name: (node) => this.name(node),
+              nodes, shares: this.shares, gateway: told.gateway, width, chosen, pick: this.pick, name: (node) => this.name(node),
             })),
             h("p", { class: "fine" }, "Lines: the way to the gateway that is likely, with the share of adverts that is heard; dashed below 80 %. Who hears whom is asked of each node some minutes after it came.")),
           h(Closer, { node: picked, nodes, shares: this.shares, gateway: told.gateway, live, links: told.links, name: (node) => this.name(node), choose: this.choose })),
@@ -112,7 +120,7 @@ function Mark({ kind, relay, sleeps, size }) {
           h("circle", { r: kind === "idle" ? s - 1 : s }));
 }
 
-function Picture({ nodes, shares, gateway, width, chosen, choose, pick, name }) {
+function Picture({ nodes, shares, gateway, width, chosen, pick, name }) {
   const drawn = layout(nodes, shares, gateway, width), { places } = drawn, size = drawn.labels ? 9 : 7;
   const ways = new Set(drawn.ways.map((way) => `${way.from} ${way.to}`));
   const others = [];
@@ -148,7 +156,7 @@ function Picture({ nodes, shares, gateway, width, chosen, choose, pick, name }) 
           return h("g", {
             key: address, id: `mesh-${address}`, role: "option", "aria-selected": address === chosen ? "true" : "false", class: `place ${address === chosen ? "chosen" : ""}`,
             "aria-label": `${name(node)}: ${word}${typeof band.name === "number" ? `, ${bandName(band.name)}` : ""}${carries(node) ? ", relay" : ""}${node.low_power ? ", sleeps" : ""}`,
-            transform: `translate(${x} ${y})`, onClick: () => choose(address),
+            transform: `translate(${x} ${y})`, onClick: () => pick(address === chosen ? "" : address),
           },
             h("title", null, `${name(node)} (${address}), ${word}`),
             h("circle", { class: "catch", r: drawn.labels ? 26 : 15 }),
