@@ -30,6 +30,7 @@ from fieldline_gateway.mqtt.errors import MqttError
 from fieldline_gateway.mqtt.peer import Peer
 from fieldline_gateway.mqtt.security import Security
 from fieldline_gateway.mqtt.sessions import Limits
+from fieldline_host.asking import ShortPath
 
 if TYPE_CHECKING:
     from fieldline_gateway.mqtt.security import Keys, Passwords
@@ -114,7 +115,8 @@ class Listener:
         before = os.umask(0o177)
         try:
             loop = asyncio.get_running_loop()
-            return await loop.create_unix_server(lambda: Peer(self, Security()), path)
+            with ShortPath(path) as short:
+                return await loop.create_unix_server(lambda: Peer(self, Security()), short)
         finally:
             os.umask(before)
 

@@ -13,6 +13,7 @@ import ssl
 
 from fieldline_gateway.mqtt.address import Address, Proxy
 from fieldline_gateway.mqtt.errors import ConnectionLost
+from fieldline_host.asking import ShortPath
 
 MAX_PROXY_ANSWER = 8 * 1024
 """Bytes of a proxy's answer to CONNECT: headers and nothing else."""
@@ -27,7 +28,8 @@ async def connect(address: Address, protocol: asyncio.Protocol) -> asyncio.Trans
     loop = asyncio.get_running_loop()
     try:
         if address.unix:
-            return (await loop.create_unix_connection(lambda: layered, str(address.unix)))[0]
+            with ShortPath(address.unix) as short:
+                return (await loop.create_unix_connection(lambda: layered, short))[0]
         if address.proxy is None:
             made = await loop.create_connection(lambda: layered, address.host, address.port, ssl=address.tls)
             return made[0]

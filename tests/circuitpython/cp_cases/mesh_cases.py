@@ -170,7 +170,7 @@ def case_after_a_reset_the_journal_goes_on_and_no_number_comes_twice():
 
 def fast(session):
     """Sets the report interval that MicroPython nodes have."""
-    return (500, lambda: session.send(Config(session._clock() + 1, [(SENSOR_NODE, KEY_REPORT_MS, 1000)])))
+    return (2000, lambda: session.send(Config(session._clock() + 1, [(SENSOR_NODE, KEY_REPORT_MS, 1000)])))
 
 
 def case_power_cut_at_writes_of_flash_repeats_no_number_and_takes_back_nothing_that_was_said():

@@ -38,6 +38,16 @@ async def test_who_may_open_the_door_is_asked_nothing(tmp_path: Path) -> None:
             await Dialer().open(Address("127.0.0.1", listener.port), v5.Connect("other"), EVENTS, 10)
 
 
+async def test_a_door_deeper_than_a_sockets_address_is_long(tmp_path: Path) -> None:
+    door = tmp_path / ("deep" * 20) / ("deeper" * 10) / "door.sock"
+    door.parent.mkdir(parents=True)
+    async with Listener(port=0, door=door):
+        connection = await Dialer().open(Address("localhost", 0, unix=door), v5.Connect("own"), EVENTS, 10)
+        connection.disconnect()
+    with pytest.raises(ConnectionLost, match="unix:"):
+        await Dialer().open(Address("localhost", 0, unix=door), v5.Connect("own"), EVENTS, 10)
+
+
 async def test_passwords_are_still_asked_at_the_port(tmp_path: Path) -> None:
     asked = Security(passwords=security(tmp_path).passwords)
     async with Listener(port=0, security=asked, door=tmp_path / "door.sock") as listener:
