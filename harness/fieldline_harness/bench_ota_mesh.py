@@ -18,10 +18,10 @@ from fieldline_harness.figures import Figure
 from fieldline_harness.mesh_site import Plan, Said, Site
 from fieldline_harness.progress import progress
 
-PLAN = Plan(warm_up_ms=5_000, run_ms=120_000)
+PLAN = Plan(warm_up_ms=5_000, run_ms=300_000)
 HALF = Plan(nodes=50, width=140.0, depth=90.0, warm_up_ms=5_000, run_ms=600_000)
 """Half of the nodes, and time enough for an image."""
-FEW = Plan(nodes=6, width=50.0, depth=30.0, warm_up_ms=2_000, run_ms=85_000, settle_ms=60_000)
+FEW = Plan(nodes=6, width=50.0, depth=30.0, warm_up_ms=2_000, run_ms=110_000, settle_ms=60_000)
 """Of the quick form."""
 DELTA, IMAGE = 690, 13_900
 """Bytes of payload, and some 60 more: three functions changed, an app of 22 kB deflated (`ota.delta_functions_bytes`,
