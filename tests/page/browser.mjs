@@ -66,7 +66,14 @@ export const settled = (page) => page.evaluate(async () => {
 const TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 
 // What axe-core finds that is serious: [{ rule, where }]; `colours`: of contrast alone, all else is the same in the dark.
+// It measures element by element, and a row that comes meanwhile moves the rest: what is no longer so at a second look is none.
 export async function serious(page, colours = false) {
+  if ((await once(page, colours)).length === 0) return [];
+  await settled(page);
+  return once(page, colours);
+}
+
+async function once(page, colours) {
   if (!(await page.evaluate(() => "axe" in window))) await page.evaluate(AXE);
   const found = await page.evaluate((rules) => window.axe.run(document, { runOnly: rules, resultTypes: ["violations"] }), colours ? ["color-contrast"] : TAGS);
   return found.violations
