@@ -195,18 +195,18 @@ def _check_version(document: Document, request: Mapping[str, Any]) -> None:
         )
 
 
-def _check(value: object, depth: int) -> None:
-    """Depth, numbers, and no null in a list: a list is replaced as a whole, so null would mean nothing."""
+def _check(value: object, depth: int, listed: bool = False) -> None:
+    """Depth, numbers, and no null in a list or what it holds: it is replaced as a whole, so null would mean nothing."""
     if depth > MAX_DEPTH + 1:
         raise TwinError(400, f"more than {MAX_DEPTH} levels in each other")
     if isinstance(value, dict):
         for each in value.values():
-            _check(each, depth + 1)
+            _check(each, depth + 1, listed)
     elif isinstance(value, list):
-        if None in value:
-            raise TwinError(400, "a list cannot hold null")
         for each in value:
-            _check(each, depth + 1)
+            _check(each, depth + 1, True)
+    elif value is None and listed:
+        raise TwinError(400, "a list cannot hold null")
     elif isinstance(value, int) and abs(value) >= 2**63:
         raise TwinError(400, "a whole number has at most 64 bits")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fieldline_gateway.fleet.twins import TwinError, delete, delta, get, parse, rejected, replacing, update
@@ -161,6 +161,7 @@ JSON = st.recursive(
 )
 
 
+@example(requests=[{"state": {"desired": {"a": [{"a": None}]}}}])
 @given(st.lists(st.fixed_dictionaries({}, optional={
     "state": JSON | st.fixed_dictionaries({}, optional={"desired": JSON, "reported": JSON}),
     "version": JSON, "clientToken": JSON}), max_size=5))  # fmt: skip
