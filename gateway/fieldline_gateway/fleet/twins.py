@@ -196,7 +196,7 @@ def _check_version(document: Document, request: Mapping[str, Any]) -> None:
 
 
 def _check(value: object, depth: int, listed: bool = False) -> None:
-    """Depth, numbers, and no null in a list or what it holds: it is replaced as a whole, so null would mean nothing."""
+    """Depth, numbers, and no null in a list or in what it holds: replaced as a whole, it has nothing to delete."""
     if depth > MAX_DEPTH + 1:
         raise TwinError(400, f"more than {MAX_DEPTH} levels in each other")
     if isinstance(value, dict):
