@@ -129,7 +129,7 @@ def _sites(plans: dict[str, Plan], name: str) -> list[Figure]:
     late = max(plan.settle_ms for plan in plans.values()) // 1000
     return [
         _share(f"mesh.pdr_{name}", every, told),
-        *_told(every, name, f"target 300; {PUBLISHED}"),
+        *_told(every, name, f"target 300 ms at the 95th percentile of these; {PUBLISHED}"),
         Figure(
             f"mesh.end_to_end_{name}", ends, "share", f"by number, at most {late} s after the last; target 1"
         ),

@@ -12,19 +12,20 @@ import pytest
 from tests.gateway.bluez_vm import machine
 
 MINUTES = 30
-RELEASE = "bookworm"
+RELEASES = ("bookworm", "trixie")
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(MINUTES * 60)]
 
 
-def test_mesh_links_over_bluez(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("release", RELEASES)
+def test_mesh_links_over_bluez(release: str, capsys: pytest.CaptureFixture[str]) -> None:
     why = machine.missing()
     if why:
         pytest.skip(why)
     ended: list[str] = []
     with capsys.disabled():  # progress: a line a step
         print()
-        for line in machine.run(machine.disk(RELEASE, print)):
+        for line in machine.run(machine.disk(release, print)):
             print(f"  {line}", flush=True)
             if line.startswith(machine.ENDED):
                 ended.append(line.removeprefix(machine.ENDED))
