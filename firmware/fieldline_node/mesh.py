@@ -88,6 +88,8 @@ def _find(module: str, name: str):
     try:
         return getattr(__import__("fieldline_node." + module, None, None, (name,)), name)
     except ImportError:
-        raise IdentityError("%s: this build has no %s (docs/mesh.md 12, 15)" % (PATH, module)) from None
+        raise IdentityError(
+            "%s needs %s, which this build has not: docs/mesh.md 12, 15" % (PATH, module)
+        ) from None
     except MemoryError:
         raise IdentityError("%s: too little memory for a mesh (docs/mesh.md 12)" % PATH) from None

@@ -190,8 +190,8 @@ def test_a_mesh_file_that_cannot_be_used_is_said_and_the_node_talks_over_its_cab
                 ("pico2_w", "{", b"/mesh.json: "),
                 ("pico2_w", '{"address": "0100"}', b"/mesh.json: no gateway in it"),
                 ("pico2_w", '{"role": "hub"}', b"the role 'hub' is none of node, device, bridge"),
-                ("pico_w", '{"address": "0100"}', b"this build has no links.mesh"),
-                ("pico_w", '{"role": "device"}', b"this build has no given"),
+                ("pico_w", '{"address": "0100"}', b"needs links.mesh, which this build has not"),
+                ("pico_w", '{"role": "device"}', b"needs given, which this build has not"),
                 ("pico2_w", '{"role": "device", "static_oob": "00"}', b"static_oob has 1 bytes, not 16"),
                 ("pico", "{}", b"/mesh.json is for a board with Bluetooth"),
             )
