@@ -18,7 +18,7 @@ UPDATE_MPY_BYTES = 45056
 """44 kB: what is in flash for updates and in memory only while there is one, unless a board's TOML says otherwise."""
 
 MESH_MPY_BYTES = 49664
-"""48 kB: in flash for a Bluetooth mesh, in memory on its nodes alone, unless a board's TOML says otherwise."""
+"""48.5 kB: in flash for a Bluetooth mesh, in memory on its nodes alone, unless a board's TOML says otherwise."""
 
 FRIENDSHIP_MPY_BYTES = 26624
 """26 kB: of .mpy of Friend and Low Power node, each in memory on nodes that are one, unless a board's TOML says

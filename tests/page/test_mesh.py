@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -16,7 +14,7 @@ from fieldline_harness.page_site import SimulatedFan, page_site
 from fieldline_wire.mesh.node import Node
 from tests.fakes.mesh_room import LiveRoom
 from tests.gateway.test_mesh_links import Far
-from tests.page.conftest import FOLDER
+from tests.page.conftest import steps
 from tests.wire.mesh.pair import APP_KEY, IV_INDEX, NET_KEY, device_key
 
 HEARS = {(0, 1), (0, 2), (1, 3), (2, 4)}
@@ -47,26 +45,14 @@ def test_the_mesh_as_a_picture_and_as_a_table(tmp_path: Path) -> None:
 
         more = f'[mesh]\nbridges = ["{bridge.path}"]\nheartbeat_s = 1\n'
         async with room, page_site(tmp_path, fans, more=more, prepare=prepare) as site:
-            process = await asyncio.create_subprocess_exec(
-                shutil.which("node") or "node",
-                str(FOLDER / "mesh.mjs"),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-            )
-            assert process.stdin and process.stdout
             told = {
                 "address": site.address,
                 "token": site.token,
                 "names": {fan.name: fan.id.hex() for fan in fans},
                 "shots": os.environ.get("FIELDLINE_SHOTS"),
             }
-            process.stdin.write(json.dumps(told).encode())
-            process.stdin.close()
-            step: dict[str, str] = {}
-            async for line in process.stdout:
-                step = json.loads(line)
-                if step["step"] == "off":
+            async for step in steps("mesh.mjs", **told):
+                if step == "off":
                     room.deaf.add(FIRST + 3)
-            assert await process.wait() == 0 and step["step"] == "done", step
 
     asyncio.run(run())

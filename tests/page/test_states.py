@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -14,7 +12,7 @@ from fieldline_gateway.web.config import tokens_path
 from fieldline_gateway.web.tokens import Tokens, digest, new_secret
 from fieldline_harness.mosquitto import free_port
 from fieldline_harness.page_site import SimulatedFan, page_site
-from tests.page.conftest import FOLDER
+from tests.page.conftest import steps
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 
@@ -30,13 +28,6 @@ def test_an_alert_a_job_a_reader_and_a_gateway_that_goes_away(tmp_path: Path) ->
         async with page_site(tmp_path, fans, page_port=port, silent_after_s=10) as site:
             reader = new_secret()
             Tokens(tokens_path(site.gateway.data), lambda: 0).add("ruth", "reader", digest(reader))
-            process = await asyncio.create_subprocess_exec(
-                shutil.which("node") or "node",
-                str(FOLDER / "states.mjs"),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-            )
-            assert process.stdin and process.stdout
             told = {
                 "address": site.address,
                 "token": site.token,
@@ -45,17 +36,12 @@ def test_an_alert_a_job_a_reader_and_a_gateway_that_goes_away(tmp_path: Path) ->
                 "hostile": {"id": fans[1].id.hex(), "board": HOSTILE},
                 "shots": os.environ.get("FIELDLINE_SHOTS"),
             }
-            process.stdin.write(json.dumps(told).encode())
-            process.stdin.close()
-            step: dict[str, str] = {}
-            async for line in process.stdout:
-                step = json.loads(line)
-                if step["step"] == "speak":
+            async for step in steps("states.mjs", **told):
+                if step == "speak":
                     fans[2].silent = False
-                elif step["step"] == "kill":
+                elif step == "kill":
                     await site.gateway.kill()
-                elif step["step"] == "start":
+                elif step == "start":
                     await site.gateway.start()
-            assert await process.wait() == 0 and step["step"] == "done", step
 
     asyncio.run(run())

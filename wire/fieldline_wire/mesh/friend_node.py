@@ -6,6 +6,7 @@ Configuration Client sets it; what it set is a record of its own.
 
 from fieldline_wire.mesh import beacon
 from fieldline_wire.mesh import friendship as wire
+from fieldline_wire.mesh.advertiser import MAX_ADVERTS
 from fieldline_wire.mesh.friend import MAX_LPNS, QUEUE, WINDOW_MS, Friend
 from fieldline_wire.mesh.friend_network import FriendNetwork
 from fieldline_wire.mesh.friend_queue import unpack
@@ -37,7 +38,7 @@ class FriendNode(Node):
         elements: "list[Element]",
         replays: int = REPLAYS,
         incoming: int = MAX_INCOMING,
-        adverts: int = 32,
+        adverts: int = MAX_ADVERTS,
         lpns: int = MAX_LPNS,
         queue: int = QUEUE,
         window: int = WINDOW_MS,

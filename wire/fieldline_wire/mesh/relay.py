@@ -99,10 +99,8 @@ class Network:
         self.transmit = Transmit(2, 1)
         self.relay_transmit = Transmit(1, 1)
         self.proxy: Callable[[NetworkPdu, bytes], None] | None = None
-        self.toward = (
-            0,
-            0,
-        )  # a gateway, and over how few hops it has reached us: what cannot do as many is not relayed
+        # A gateway, and over how few hops it has reached us: what cannot do as many is not relayed
+        self.toward = (0, 0)
         # in: new ones; mine: for us; again: byte for byte heard before; known: heard before at another TTL
         self.counts = dict.fromkeys(
             ("in", "mine", "again", "known", "foreign", "relayed", "out", "refused"), 0

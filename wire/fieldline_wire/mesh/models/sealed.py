@@ -185,9 +185,8 @@ class SealedModel(Model):
         peer.heard_at = now
         assert self.node is not None
         network = self.node.network
-        hops = (
-            self.node.transport.default_ttl + 1 - message.ttl
-        )  # or more, where its TTL is greater than ours
+        # At least so many: its TTL may be greater than ours
+        hops = self.node.transport.default_ttl + 1 - message.ttl
         if network.toward[0] != message.src or hops < network.toward[1]:
             network.toward = (message.src, hops)
         if code == _IN_FULL_CODE:
